@@ -1,0 +1,1 @@
+//! The command line: one file a command. Only here are things wired together.

@@ -1,0 +1,128 @@
+//! What can go wrong, by what is to be done about it.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+/// What is to be done about an error. Decided where the error arises, never by reading its text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The request or the settings are wrong: the same again fails again.
+    Invalid,
+    /// Credentials or rights are missing; the sentence names the right.
+    Denied,
+    /// The thing is not there.
+    NotFound,
+    /// The gateway's state forbids it: a duplicate, or a limit that is reached. Not mended by waiting.
+    Conflict,
+    /// Too many calls; try again, not before the time given when there is one.
+    Throttled(Option<Duration>),
+    /// Not reachable, broken or out of time: try again.
+    Unavailable,
+    /// A fault of this program.
+    Bug,
+}
+
+impl Class {
+    /// Whether the same call can succeed later with nothing changed by a person.
+    pub fn is_passing(self) -> bool {
+        matches!(self, Self::Throttled(_) | Self::Unavailable)
+    }
+
+    /// One word for logs and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Throttled(_) => "throttled",
+            Self::Unavailable => "unavailable",
+            Self::Bug => "bug",
+        }
+    }
+}
+
+/// A failure: its class, and one sentence for a person that says what failed, why, and what to do.
+pub struct Error {
+    class: Class,
+    sentence: String,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+impl Error {
+    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console.
+    pub fn new(class: Class, sentence: impl Into<String>) -> Self {
+        Self { class, sentence: sentence.into(), source: None }
+    }
+
+    /// [`Class::Invalid`].
+    pub fn invalid(sentence: impl Into<String>) -> Self {
+        Self::new(Class::Invalid, sentence)
+    }
+
+    /// [`Class::Denied`].
+    pub fn denied(sentence: impl Into<String>) -> Self {
+        Self::new(Class::Denied, sentence)
+    }
+
+    /// [`Class::NotFound`].
+    pub fn not_found(sentence: impl Into<String>) -> Self {
+        Self::new(Class::NotFound, sentence)
+    }
+
+    /// [`Class::Conflict`].
+    pub fn conflict(sentence: impl Into<String>) -> Self {
+        Self::new(Class::Conflict, sentence)
+    }
+
+    /// [`Class::Unavailable`].
+    pub fn unavailable(sentence: impl Into<String>) -> Self {
+        Self::new(Class::Unavailable, sentence)
+    }
+
+    /// [`Class::Bug`].
+    pub fn bug(sentence: impl Into<String>) -> Self {
+        Self::new(Class::Bug, sentence)
+    }
+
+    /// The same with what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same with words before its sentence: `during: sentence`.
+    #[must_use]
+    pub fn during(mut self, what: impl fmt::Display) -> Self {
+        self.sentence = format!("{what}: {}", self.sentence);
+        self
+    }
+
+    /// What is to be done about it.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// The sentence for a person.
+    pub fn sentence(&self) -> &str {
+        &self.sentence
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class.word(), self.sentence)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}

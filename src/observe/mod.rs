@@ -1,0 +1,1 @@
+//! Logs and health: anybody may record, only `cli::run` serves.

@@ -1,0 +1,1 @@
+//! A controller of our own: the other end of the link, for the demo and the tests.

@@ -1,0 +1,149 @@
+//! Gateways, each behind the one trait [`Provider`]. A provider speaks [`model`](crate::model) and knows nothing of
+//! websockets or planes; providers do not know each other. Adding one is a folder and a line in [`KINDS`].
+
+pub mod aws;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    model::{Api, Error, Grant, Subscription},
+    settings::{Faults, Integration, KeyTable, Process},
+};
+
+/// A kind of gateway: its name in the settings, the keys it reads, and how one is built.
+pub struct Kind {
+    /// The type string (`aws-api-gateway`), as the plane knows it.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The settings under `configuration` that it reads.
+    pub keys: &'static KeyTable,
+    /// Builds one from checked settings; touches no network.
+    pub build: fn(&Integration, &Process) -> Result<Arc<dyn Provider>, Faults>,
+}
+
+/// Every kind of gateway that this agent speaks.
+pub static KINDS: &[&Kind] = &[&aws::KIND];
+
+/// The kind of that name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// One gateway (in AWS: all accounts and regions of one integration).
+///
+/// A method is never dropped half-way: it is given a [`Call`] and returns soon after its budget ends or it is
+/// cancelled, having undone what it must.
+#[async_trait]
+pub trait Provider: Send + Sync + 'static {
+    /// The type string.
+    fn kind(&self) -> &'static str;
+
+    /// A line or two for the log of a start: accounts, regions, filters. No secret, no network.
+    fn describe(&self) -> Vec<String>;
+
+    /// Finds every API, sending each as it becomes known, with all that the gateway's lists tell: identity, name,
+    /// version, plans, metadata; documents not. An API is sent only when its plans are known whole.
+    ///
+    /// An error means that *all* sources failed; a source that fails beside others is a [`Found::Failed`]. A closed
+    /// receiver ends the work early without error. Bounded memory: the receiver's pace is the pace.
+    async fn list(&self, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error>;
+
+    /// Completes what [`list`](Self::list) told: reads its documents and whatever else an ingest needs.
+    ///
+    /// `NotFound`: it no longer exists. `Denied`: the right is named. `Invalid`: no document can exist; the API is
+    /// handed over without. Anything else: it could not be read *now*.
+    async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error>;
+
+    /// Makes a grant for `subscription` of the API `api_id`. On any error, also on cancellation and at the end of the
+    /// budget, nothing is left behind, or what could not be removed is named in the log.
+    async fn subscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Grant, Error>;
+
+    /// Removes the grant of `subscription`, by what its metadata says. `Ok` means gone: removed now, or proved absent.
+    async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error>;
+
+    /// Tries credentials, identity and each right, and sends a [`Finding`] a step. Makes and removes nothing.
+    async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>);
+
+    /// The least policy for this configuration, as text to be put into the gateway's rights (AWS: IAM JSON).
+    fn least_policy(&self) -> String;
+
+    /// How many calls to the gateway were made since the start, by operation.
+    fn calls(&self) -> Vec<(&'static str, u64)>;
+}
+
+/// What one command may cost: until when it must be done, and whether it is still wanted.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The plane's command id, or another word that ties log lines together.
+    pub id: String,
+    /// When work must have ended. What must be undone after it has a few seconds more.
+    pub deadline: Instant,
+    /// Cancelled when nobody waits any more.
+    pub cancel: CancellationToken,
+}
+
+/// What [`Provider::list`] finds.
+#[derive(Debug)]
+pub enum Found {
+    /// An API.
+    Api(Box<Listed>),
+    /// Something that is not handed over, and why.
+    LeftOut {
+        /// What: a stage, by its id.
+        what: String,
+        /// Why, and what would bring it in.
+        why: String,
+    },
+    /// A source (account and region) that could not be read; the others go on.
+    Failed {
+        /// The source's name for people: `account 123456789012, eu-west-1`.
+        source: String,
+        /// What happened.
+        error: Error,
+    },
+}
+
+/// An API as the gateway's lists tell it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// All but its documents.
+    pub api: Api,
+    /// Where it comes from (account and region), for people; the same text for all of one source.
+    pub source: Arc<str>,
+}
+
+/// How a grant came to be gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoked {
+    /// Removed now.
+    Deleted,
+    /// It was not there any more.
+    AlreadyGone,
+}
+
+/// One step of [`Provider::check`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was tried: `GET /restapis (account 123456789012, eu-west-1)`.
+    pub what: String,
+    /// What came of it; for a failure, what to do.
+    pub says: String,
+}
+
+/// How a checked thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Good.
+    Good,
+    /// Works, but a person should look.
+    Doubtful,
+    /// Broken.
+    Bad,
+}

@@ -12,6 +12,9 @@ mod settings;
 mod store;
 mod upgrade;
 
+#[cfg(test)]
+mod tests;
+
 pub use behaviour::{Behaviour, Ending, Seen};
 pub use job::{Job, JobState, Phase};
 pub use settings::{PlaneError, PlaneSettings};

@@ -9,6 +9,7 @@ mod hub;
 mod job;
 mod session;
 mod settings;
+mod socket;
 mod store;
 mod upgrade;
 
@@ -111,7 +112,7 @@ impl Plane {
     pub fn register(&self, integration: &str, provider: &str) {
         self.hub.change(|state| {
             let known = state.integrations.entry(integration.to_owned());
-            known.or_insert_with(|| Integration::new(provider)).provider = provider.to_owned();
+            known.or_insert_with(|| Integration::new(provider)).provider = provider.into();
         });
     }
 

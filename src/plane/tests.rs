@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex},
     net::TcpStream,
@@ -205,7 +205,7 @@ async fn a_job_that_hears_nothing_for_five_minutes_is_given_up() {
     let heard = Instant::now();
     let (state, ()) = tokio::join!(job.ended(), connector.quiet(Duration::from_secs(301)));
     assert_eq!(state.phase, Phase::TimedOut);
-    assert!(heard.elapsed() >= Duration::from_secs(300));
+    assert!(heard.elapsed() >= Duration::from_mins(5));
     connector.ingest(&job_id, &[api("a", &[])], true).await;
     assert_eq!((job.state().dropped, plane.apis(INTEGRATION).len()), (1, 0));
 }
@@ -238,7 +238,7 @@ async fn metadata_goes_round_by_gravitees_rules() {
         connector.succeed(&command, ReplyBody::Subscribe(Some(made))).await;
     });
     let made = made.unwrap();
-    assert_eq!(made.api_key.as_ref().map(|key| key.expose_secret()), Some("the-key"));
+    assert_eq!(made.api_key.as_ref().map(ExposeSecret::expose_secret), Some("the-key"));
 
     let (refused, ()) = tokio::join!(plane.unsubscribe(&made.id), async {
         let command = connector.command().await;
@@ -279,8 +279,8 @@ async fn a_reply_is_waited_for_sixty_seconds_or_until_the_connection_ends() {
         plane.discover(INTEGRATION),
         tokio::time::timeout(Duration::from_secs(61), async { while connector.next().await.is_some() {} })
     );
-    assert_eq!(found, Err(PlaneError::Silence(Duration::from_secs(60))));
-    assert!(began.elapsed() >= Duration::from_secs(60));
+    assert_eq!(found, Err(PlaneError::Silence(Duration::from_mins(1))));
+    assert!(began.elapsed() >= Duration::from_mins(1));
 
     let (found, ()) = tokio::join!(plane.discover(INTEGRATION), async {
         connector.command().await;
@@ -350,7 +350,7 @@ async fn it_says_good_bye_and_leaves_the_closing_to_the_connector() {
     plane.good_bye(INTEGRATION, false).await;
     let command = connector.command().await;
     assert!(matches!(command.body, CommandBody::GoodBye { target_id: Some(_), reconnect: false }), "{command:?}");
-    assert!(tokio::time::timeout(Duration::from_secs(600), connector.next()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(10), connector.next()).await.is_err());
     assert!(!plane.is_connected(INTEGRATION));
 }
 
@@ -380,11 +380,11 @@ async fn it_misbehaves_when_told_to() {
     assert!(upgrade(&plane).await.is_err());
 
     plane.behave_once(Behaviour::NoAnswer);
-    assert!(tokio::time::timeout(Duration::from_secs(600), upgrade(&plane)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(10), upgrade(&plane)).await.is_err());
 
     plane.behave_once(Behaviour::IgnoreHello);
     let mut deaf = Connector::new(&plane).await;
-    assert!(tokio::time::timeout(Duration::from_secs(600), deaf.hello(INTEGRATION)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(10), deaf.hello(INTEGRATION)).await.is_err());
     deaf.socket.send(tungstenite::Message::Ping("x".into())).await.unwrap();
     assert!(matches!(deaf.socket.next().await, Some(Ok(tungstenite::Message::Pong(_)))));
 
@@ -410,7 +410,7 @@ async fn it_misbehaves_when_told_to() {
     plane.behave_once(Behaviour::MuteAfterHello);
     let mut mute = Connector::connected(&plane).await;
     mute.socket.send(tungstenite::Message::Ping("x".into())).await.unwrap();
-    assert!(tokio::time::timeout(Duration::from_secs(600), mute.socket.next()).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_mins(10), mute.socket.next()).await.is_err());
     drop(mute);
     plane.disconnected(INTEGRATION).await;
     assert_eq!(plane.seen().upgrades, 9);
@@ -425,6 +425,36 @@ async fn it_stops_with_its_last_handle() {
     assert!(connector.next().now_or_never().is_none());
     drop(other);
     while connector.next().await.is_some() {}
+}
+
+#[tokio::test]
+async fn it_speaks_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let server = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let settings = PlaneSettings { tls: Some(Arc::new(server)), ..PlaneSettings::default() };
+    let plane = Plane::bind("127.0.0.1:0", settings).await.unwrap();
+    assert!(plane.url().starts_with("https://localhost:"));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(plane.address().unwrap()).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(client));
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let refused = client_async("wss://localhost/exchange/controller", stream).await;
+    let Err(tungstenite::Error::Http(response)) = refused else { panic!("not refused") };
+    assert_eq!((response.status().as_u16(), plane.seen().upgrades), (401, 1));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ pub(super) fn api<'a>(region: &'a Region, id: &str) -> Result<&'a RestApi, Answe
 pub(super) fn stage<'a>(region: &'a Region, api_id: &str, name: &str) -> Result<(&'a RestApi, &'a Stage), Answer> {
     let api = api(region, api_id)?;
     let stage = api.stages.iter().find(|stage| stage.name == name);
-    Ok((api, stage.ok_or_else(|| Answer::not_found("Invalid stage identifier specified"))?))
+    Ok((api, stage.ok_or_else(|| Answer::not_found("Invalid Stage identifier specified"))?))
 }
 
 /// `GetStages`: all of them, there are no pages.

@@ -1,1 +1,35 @@
 //! The command line: one file a command. Only here are things wired together.
+
+mod arguments;
+mod completions;
+mod exit;
+mod health;
+mod start;
+mod terminal;
+
+use std::{ffi::OsString, process::ExitCode};
+
+use clap::Parser;
+
+use crate::settings::Environment;
+use arguments::{Arguments, Command};
+use exit::Exit;
+
+/// Runs what `arguments` ask for, with the settings of `environment`; the exit code is 0 (good), 1 (failed) or 2 (the
+/// settings or the arguments are wrong).
+pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(said) => {
+            // Help and version come this way too, with code 0. A closed pipe is nobody's fault.
+            let _ = said.print();
+            return ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2));
+        }
+    };
+    let exit = match arguments.command.unwrap_or(Command::Run) {
+        Command::Health { ready } => health::health(environment, ready),
+        Command::Completions { shell } => completions::completions(shell),
+        _ => Ok(Exit::Good),
+    };
+    exit.unwrap_or_else(|stop| stop.tell()).into()
+}

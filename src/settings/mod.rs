@@ -4,13 +4,20 @@
 //! binding rules, and our own flat ones (`FEDERATION_AGENT_…`), read with `envy`. Everything that is wrong is
 //! reported at once, as [`Faults`].
 
+mod binding;
 mod environment;
+mod explain;
 mod fault;
 mod key;
+mod process;
+mod reader;
+mod values;
 
 pub use environment::Environment;
+pub use explain::{Setting, Source};
 pub use fault::{Fault, Faults};
-pub use key::{Group, Key, KeyTable, Shape, Values};
+pub use key::{Group, Key, KeyTable, Shape};
+pub use values::Values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

@@ -1,5 +1,7 @@
 //! What every setting is and where it comes from, for `config`.
 
+use super::Fault;
+
 /// A setting as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Setting {
@@ -26,4 +28,17 @@ pub enum Source {
     Default,
     /// From nowhere.
     Unset,
+}
+
+/// All settings as they stand, right or wrong.
+#[derive(Debug, Clone, Default)]
+pub struct Explanation {
+    /// Every declared setting, in the order of the tables.
+    pub settings: Vec<Setting>,
+    /// What is wrong.
+    pub faults: Vec<Fault>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// What is set and not needed here.
+    pub notes: Vec<String>,
 }

@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Environment, Fault, Key, KeyTable, Shape, Values,
-    binding::{INDICES, Names, variable},
+    binding::{INDICES, Names, fold, variable},
     explain::{Setting, Source},
     values::Value,
 };
@@ -45,8 +45,17 @@ impl<'e> Reader<'e> {
         let mut values = self.keys(table.keys, base);
         for group in table.groups {
             let list = join(base, group.name);
-            let entries = self.indices(&list).into_iter().map(|n| self.keys(group.keys, &format!("{list}[{n}]")));
-            let entries = entries.collect();
+            let indices = self.indices(&list);
+            if indices.is_empty() {
+                self.settings.extend(group.keys.iter().map(|key| Setting {
+                    variable: variable(&format!("{list}[0].{}", key.name)),
+                    value: None,
+                    source: Source::Unset,
+                    default: None,
+                    help: key.help,
+                }));
+            }
+            let entries = indices.into_iter().map(|n| self.keys(group.keys, &format!("{list}[{n}]"))).collect();
             values.put_group(group.name, variable(&list), entries);
         }
         values
@@ -62,6 +71,14 @@ impl<'e> Reader<'e> {
     /// All variables with Gravitee's prefixes that stand for no declared key, with what follows the prefix.
     pub(super) fn left_over(&self) -> Vec<(&'e str, &'e str)> {
         self.names.all().filter(|(name, _)| !self.asked.contains(*name)).collect()
+    }
+
+    /// Marks all variables below `property` as asked for: whose they are cannot be told.
+    pub(super) fn take_below(&mut self, property: &str) {
+        let start = format!("{}_", fold(property));
+        self.asked.extend(
+            self.names.all().filter(|(_, rest)| fold(rest).starts_with(&start)).map(|(name, _)| name.to_owned()),
+        );
     }
 
     /// The variable that binds `property`: its name and value.
@@ -84,13 +101,14 @@ impl<'e> Reader<'e> {
     fn keys(&mut self, keys: &[Key], base: &str) -> Values {
         let mut values = Values::default();
         for key in keys {
-            let (name, value) = self.key(key, base);
-            values.put(key.name, name, value);
+            let (name, given, value) = self.key(key, base);
+            values.put(key.name, name, given, value);
         }
         values
     }
 
-    fn key(&mut self, key: &Key, base: &str) -> (String, Option<Value>) {
+    /// The variable's name, whether it is set, and the value of `key`.
+    fn key(&mut self, key: &Key, base: &str) -> (String, bool, Option<Value>) {
         let property = join(base, key.name);
         let faults_before = self.faults.len();
         let (name, source, value) = match key.shape {
@@ -115,6 +133,7 @@ impl<'e> Reader<'e> {
             let found = self.environment.get(&name).map(shown);
             self.fault(&name, found, format!("must be set. {} For example: {}", key.help, key.example));
         }
+        let given = matches!(source, Source::Variable | Source::File(_));
         self.settings.push(Setting {
             variable: name.clone(),
             value: value.as_ref().map(Value::shown),
@@ -122,7 +141,7 @@ impl<'e> Reader<'e> {
             default: key.default,
             help: key.help,
         });
-        (name, value)
+        (name, given, value)
     }
 
     fn secret(&mut self, property: &str) -> (String, Source, Option<Value>) {
@@ -223,6 +242,13 @@ impl<'e> Reader<'e> {
         }
     }
 
+    /// Has `config` show `text` as the value of `variable`.
+    pub(super) fn show(&mut self, variable: &str, text: String) {
+        for setting in self.settings.iter_mut().filter(|setting| setting.variable == variable) {
+            setting.value = Some(text.clone());
+        }
+    }
+
     /// Notes a fault.
     pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: String) {
         self.faults.push(Fault { variable: variable.to_owned(), found, says });
@@ -272,9 +298,18 @@ fn span(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 
-/// `text` as it can be shown: control characters escaped, and not longer than a line bears.
+/// `text` as it can be shown: control characters escaped, what could be an address's password masked, and not longer
+/// than a line bears.
 pub(super) fn shown(text: &str) -> String {
-    const LONGEST: usize = 120;
+    const LONGEST: usize = 160;
+    let masked;
+    let text = match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            masked = format!("{}://{MASK}{}", &text[..scheme], &text[at..]);
+            &masked
+        }
+        _ => text,
+    };
     let clean: String =
         text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
     match clean.char_indices().nth(LONGEST) {

@@ -1,6 +1,9 @@
 //! What was read for the keys of a table.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 
@@ -14,6 +17,7 @@ pub struct Values {
     values: BTreeMap<&'static str, Value>,
     groups: BTreeMap<&'static str, Vec<Values>>,
     variables: BTreeMap<&'static str, String>,
+    given: BTreeSet<&'static str>,
 }
 
 /// A checked value.
@@ -54,8 +58,11 @@ impl Values {
         if faults.is_empty() { Ok(values) } else { Err(Faults(faults)) }
     }
 
-    pub(super) fn put(&mut self, name: &'static str, variable: String, value: Option<Value>) {
+    pub(super) fn put(&mut self, name: &'static str, variable: String, given: bool, value: Option<Value>) {
         self.variables.insert(name, variable);
+        if given {
+            self.given.insert(name);
+        }
         if let Some(value) = value {
             self.values.insert(name, value);
         }
@@ -63,7 +70,21 @@ impl Values {
 
     pub(super) fn put_group(&mut self, name: &'static str, variable: String, entries: Vec<Values>) {
         self.variables.insert(name, variable);
+        if !entries.is_empty() {
+            self.given.insert(name);
+        }
         self.groups.insert(name, entries);
+    }
+
+    /// The keys and groups for which there is a variable that is not empty, also one with a wrong value.
+    pub(super) fn given(&self) -> impl Iterator<Item = &'static str> {
+        self.given.iter().copied()
+    }
+
+    /// Whether there is a variable for `name` that is not empty, also one with a wrong value.
+    pub fn is_given(&self, name: &str) -> bool {
+        debug_assert!(self.variables.contains_key(name), "the table declares no key {name}");
+        self.given.contains(name)
     }
 
     /// The text or word of `name`.

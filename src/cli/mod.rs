@@ -2,8 +2,12 @@
 
 mod arguments;
 mod completions;
+mod demo;
+mod discover;
 mod exit;
+mod gateways;
 mod health;
+mod iam;
 mod start;
 mod terminal;
 
@@ -29,6 +33,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
     let exit = match arguments.command.unwrap_or(Command::Run) {
         Command::Health { ready } => health::health(environment, ready),
         Command::Completions { shell } => completions::completions(shell),
+        Command::Discover { output, integration } => discover::discover(environment, output, integration.as_deref()),
+        Command::Iam { integration } => iam::iam(environment, integration.as_deref()),
+        Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
         _ => Ok(Exit::Good),
     };
     exit.unwrap_or_else(|stop| stop.tell()).into()

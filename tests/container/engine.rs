@@ -1,16 +1,9 @@
 //! A Docker engine and whichever compose command is there.
 
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread,
-    time::Duration,
+    process::{Command, Output, Stdio},
 };
-
-/// How long a container may take to say what is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is needed, or why it is not there.
 pub(crate) struct Engine {
@@ -48,7 +41,8 @@ impl Stack {
     /// Builds the image and names a project that nobody else has.
     pub(crate) fn build(engine: Engine) -> Self {
         let project = format!("federation-agent-test-{}", std::process::id());
-        let stack = Self { image: format!("{project}:test"), project, engine, root: env!("CARGO_MANIFEST_DIR").as_ref() };
+        let stack =
+            Self { image: format!("{project}:test"), project, engine, root: env!("CARGO_MANIFEST_DIR").as_ref() };
         run(Command::new(stack.root.join("docker/image.sh")).arg(&stack.engine.binary).args([
             &stack.image,
             env!("CARGO_PKG_VERSION"),
@@ -107,11 +101,6 @@ impl Stack {
         let container = self.container(service);
         run(Command::new("docker").args(["exec", &container, "/usr/local/bin/federation-agent"]).args(arguments))
     }
-
-    /// Follows what a service logs, from its start.
-    pub(crate) fn follow(&self, service: &str) -> Log {
-        Log::follow(&self.container(service))
-    }
 }
 
 impl Drop for Stack {
@@ -119,51 +108,6 @@ impl Drop for Stack {
         // All is tried, whatever fails: nothing of the test may stay behind.
         let _ = self.compose_command(&["down", "--volumes", "--timeout", "0"]).output();
         let _ = Command::new("docker").args(["image", "rm", "--force", &self.image]).output();
-    }
-}
-
-/// What a container says, line by line as it says it.
-pub(crate) struct Log {
-    lines: Receiver<String>,
-    said: Vec<String>,
-    child: Child,
-}
-
-impl Log {
-    fn follow(container: &str) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", "exec docker logs --follow \"$0\" 2>&1", container])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("docker logs");
-        let output = child.stdout.take().expect("its output is piped");
-        let (sender, lines) = mpsc::channel();
-        thread::spawn(move || BufReader::new(output).lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { lines, said: Vec::new(), child }
-    }
-
-    /// Waits for the next line that holds `text`; fails with all that was said when none comes.
-    pub(crate) fn wait_for(&mut self, text: &str) -> String {
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => {
-                    let found = line.contains(text);
-                    self.said.push(line.clone());
-                    if found {
-                        return line;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => panic!("nothing said {text:?}:\n{}", self.said.join("\n")),
-                Err(RecvTimeoutError::Disconnected) => panic!("ended before {text:?}:\n{}", self.said.join("\n")),
-            }
-        }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

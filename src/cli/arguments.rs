@@ -130,7 +130,9 @@ Examples:
     },
 
     /// Print completions for a shell
-    #[command(after_long_help = "Example:\n  federation-agent completions bash > /etc/bash_completion.d/federation-agent")]
+    #[command(
+        after_long_help = "Example:\n  federation-agent completions bash > /etc/bash_completion.d/federation-agent"
+    )]
     Completions {
         /// For which shell
         shell: Shell,

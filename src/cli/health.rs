@@ -24,7 +24,9 @@ const ANSWER: usize = 64 * 1024;
 
 pub(super) fn health(environment: &Environment, ready: bool) -> Result<Exit, Stop> {
     let Some(address) = settings::process(environment)?.listen else {
-        return Err(Stop::failed("FEDERATION_AGENT_LISTEN=off: nobody can be asked; set it to an address, or drop this probe"));
+        return Err(Stop::failed(
+            "FEDERATION_AGENT_LISTEN=off: nobody can be asked; set it to an address, or drop this probe",
+        ));
     };
     let path = if ready { "/readyz" } else { "/livez" };
     let runtime = Builder::new_current_thread()
@@ -34,7 +36,9 @@ pub(super) fn health(environment: &Environment, ready: bool) -> Result<Exit, Sto
     let (status, body) = runtime
         .block_on(async { timeout(PATIENCE, ask(reachable(address), path)).await })
         .map_err(|_| Stop::failed(format_args!("http://{address}{path} did not answer in {PATIENCE:?}")))?
-        .map_err(|error| Stop::failed(format_args!("http://{address}{path} cannot be asked: {error}; is the agent running?")))?;
+        .map_err(|error| {
+            Stop::failed(format_args!("http://{address}{path} cannot be asked: {error}; is the agent running?"))
+        })?;
     terminal::say(body.trim_end());
     Ok(if status == StatusCode::OK { Exit::Good } else { Exit::Failed })
 }
@@ -56,7 +60,8 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), Bo
     let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let response = sender.send_request(request).await?;
     let status = response.status();
-    let body = Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| error.to_string())?.to_bytes();
+    let body =
+        Limited::new(response.into_body(), ANSWER).collect().await.map_err(|error| error.to_string())?.to_bytes();
     Ok((status, String::from_utf8_lossy(&body).into_owned()))
 }
 

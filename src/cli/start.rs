@@ -33,9 +33,10 @@ pub(super) enum Habit {
 pub(super) fn log(process: &Process, environment: &Environment, habit: Habit) -> Result<Logging, Stop> {
     let asked = environment.get(LOG).is_some_and(|text| !text.trim().is_empty());
     let filter = if asked || habit == Habit::Agent {
-        process.log.parse().map_err(|says| {
-            Faults(vec![Fault { variable: LOG.into(), found: Some(process.log.clone()), says }])
-        })?
+        process
+            .log
+            .parse()
+            .map_err(|says| Faults(vec![Fault { variable: LOG.into(), found: Some(process.log.clone()), says }]))?
     } else {
         Filter::warnings()
     };

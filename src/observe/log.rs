@@ -67,7 +67,9 @@ impl FromStr for Filter {
     /// Reads a level (`info`) or `target=level` pairs (`warn,federation_agent::link=debug`). The error is a sentence.
     fn from_str(text: &str) -> Result<Self, String> {
         let asked: Targets = text.parse().map_err(|_| {
-            format!("`{text}` is not a log filter: a level (off, error, warn, info, debug, trace) or target=level pairs")
+            format!(
+                "`{text}` is not a log filter: a level (off, error, warn, info, debug, trace) or target=level pairs"
+            )
         })?;
         let default = asked.default_level().unwrap_or(LevelFilter::OFF);
         // A target that is longer than ours wins over it for our own rooms; every other one is capped.
@@ -120,7 +122,8 @@ mod tests {
 
     #[test]
     fn other_crates_are_capped_whatever_the_filter_says() {
-        for text in ["trace", "trace,tungstenite=trace", "tungstenite::protocol=trace,hyper=debug", "aws=trace,t=trace"] {
+        for text in ["trace", "trace,tungstenite=trace", "tungstenite::protocol=trace,hyper=debug", "aws=trace,t=trace"]
+        {
             let filter: Filter = text.parse().unwrap();
             for target in ["tungstenite::protocol", "hyper::proto", "aws_smithy_runtime", "rustls", "t", "tokio"] {
                 for level in [Level::TRACE, Level::DEBUG, Level::INFO] {

@@ -10,11 +10,11 @@ use super::peer::Peer;
 pub(crate) type Case = (&'static str, fn(Peer) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Runs every case on this peer, each in accounts of its own; tells all that failed, not only the first.
-pub(crate) async fn run_all(peer: &Peer, cases: &'static [Case]) {
+pub(crate) async fn run_all(peer: &Peer, cases: &[Case]) {
     let mut running = JoinSet::new();
-    for (name, case) in cases {
+    for &(name, case) in cases {
         let case = tokio::spawn(case(peer.clone()));
-        running.spawn(async move { (*name, case.await.is_ok()) });
+        running.spawn(async move { (name, case.await.is_ok()) });
     }
     let outcomes = running.join_all().await;
     let mut failed: Vec<&str> = outcomes.iter().filter(|(_, well)| !well).map(|(name, _)| *name).collect();

@@ -55,6 +55,11 @@ impl Peer {
     /// The stand-in, empty.
     pub(crate) async fn standin() -> Self {
         let gateway = Gateway::start(Estate::new()).await.expect("a loopback port");
+        Self::of(gateway)
+    }
+
+    /// This stand-in.
+    pub(crate) fn of(gateway: Gateway) -> Self {
         Self { kind: Kind::StandIn(gateway), policy: None }
     }
 
@@ -234,6 +239,21 @@ impl Peer {
         let values = Values::of(kind.keys, prefix, &pairs).unwrap_or_else(|faults| panic!("{faults}"));
         let integration = Integration { index: 0, kind: kind.name.to_owned(), id: INTEGRATION.to_owned(), values };
         (kind.build)(&integration, &Process::default()).unwrap_or_else(|faults| panic!("{faults}"))
+    }
+
+    /// Takes a stage away from a REST API; usage plans that cover it go on saying so.
+    pub(crate) async fn drop_stage(&self, account: &str, region: &str, api_id: &str, stage: &str) {
+        match &self.kind {
+            Kind::StandIn(gateway) => gateway.with(|estate| {
+                for api in estate.region(account, region).apis.iter_mut().filter(|api| api.id == api_id) {
+                    api.stages.retain(|found| found.name != stage);
+                }
+            }),
+            Kind::MiniStack(_) => {
+                let drop = self.root(account, region).delete_stage().rest_api_id(api_id).stage_name(stage);
+                drop.send().await.expect("root may");
+            }
+        }
     }
 
     /// The ids of the keys bound to the plan.

@@ -94,6 +94,9 @@ impl Courier {
                 item = items.recv() => item,
                 () = tokio::time::sleep_until(due) => {
                     self.deliver(batcher.take()).await;
+                    if self.lost {
+                        break;
+                    }
                     due = Instant::now() + wait;
                     continue;
                 }
@@ -107,6 +110,9 @@ impl Courier {
             for batch in ready {
                 self.deliver(batch).await;
                 due = Instant::now() + wait;
+            }
+            if self.lost {
+                break;
             }
         }
         if batcher.len() > 0 {

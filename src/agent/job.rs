@@ -154,10 +154,11 @@ impl Agent {
 
 impl Feeder {
     async fn run(mut self, reads: Vec<Read>) -> Fed {
-        let end = self.end.clone();
+        let (end, courier) = (self.end.clone(), self.items.clone());
         tokio::select! {
             biased;
             () = end.cancelled() => {}
+            () = courier.closed() => {}
             () = self.feed(reads) => {}
         }
         self.fed.unread += self.scout.unread();

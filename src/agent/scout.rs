@@ -145,11 +145,6 @@ impl Scout {
         !self.first.is_empty() || !self.running.is_empty()
     }
 
-    /// How many APIs were found and not read.
-    pub(super) fn unread(&self) -> usize {
-        self.first.len() + self.rest.len() + self.running.len()
-    }
-
     /// `listed` is to be read once more, last.
     pub(super) fn again(&mut self, listed: Listed) {
         self.rest.push_back(listed);

@@ -264,6 +264,13 @@ impl Line {
         exchange::decode(&out.bytes).unwrap()
     }
 
+    /// The session dies while the next message waits for the socket.
+    async fn cut(mut self) {
+        let unwritten = self.end.next().await;
+        drop(self);
+        drop(unwritten);
+    }
+
     async fn reply(&mut self, id: &str) -> Reply {
         match self.next().await {
             Message::Reply(reply) => {

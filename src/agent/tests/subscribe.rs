@@ -29,12 +29,9 @@ async fn the_sentence_of_a_refusal_reaches_the_plane() {
 async fn a_grant_whose_reply_no_socket_took_is_undone() {
     let log = Log::new();
     let rig = Rig::new(Gateway::of(&[]));
-    let mut line = rig.connect();
+    let line = rig.connect();
     rig.deliver(&line, "c1", subscribe("s1"));
-    // The reply waits for the socket when the session dies.
-    let unwritten = line.end.next().await.unwrap();
-    drop(line);
-    drop(unwritten);
+    line.cut().await;
     rig.idle().await;
     assert_eq!(rig.gateway.calls(), ["subscribe s1", "unsubscribe s1"]);
     // As the plane's own UNSUBSCRIBE would have it: the connection, and the grant's metadata over it.
@@ -122,7 +119,7 @@ async fn undoing_is_tried_again_and_a_leftover_is_named() {
         }));
         let line = rig.connect();
         rig.deliver(&line, "c1", subscribe("s1"));
-        drop(line);
+        line.cut().await;
         rig.idle().await;
         assert_eq!(rig.gateway.count("unsubscribe"), tries);
         let named = log.with("could not be removed");
@@ -167,7 +164,7 @@ async fn the_next_command_waits_until_the_grant_is_undone() {
     }));
     let line = rig.connect();
     rig.deliver(&line, "c1", subscribe("s1"));
-    drop(line);
+    line.cut().await;
     tokio::time::sleep(secs(1)).await;
     assert_eq!(rig.gateway.calls(), ["subscribe s1", "unsubscribe s1"]);
     let mut line = rig.connect();

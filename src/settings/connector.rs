@@ -78,8 +78,8 @@ fn endpoints(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<Ur
     }
     let mut urls: Vec<Url> = Vec::new();
     let mut for_people = Vec::new();
-    for text in texts {
-        let (url, text) = endpoint(reader, &name, text);
+    for (n, text) in texts.iter().enumerate() {
+        let (url, text) = endpoint(reader, &values.entry_variable("endpoints", n), text);
         for_people.push(text);
         urls.extend(url.filter(|url| !urls.contains(url)));
     }

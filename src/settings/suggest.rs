@@ -1,8 +1,8 @@
 //! What a name that stands for nothing was probably meant to be.
 
 use super::{
-    Environment, Key, KeyTable,
-    binding::{INDICES, PREFIXES, fold, variable},
+    Environment, Key, KeyTable, Shape,
+    binding::{INDICES, PREFIXES, fold},
     process,
     reader::Reader,
     tables,
@@ -43,11 +43,19 @@ const OF_COMPOSE: [(&str, &str); 6] = [
 pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) {
     let known = known_names(kinds);
     let mut warnings = Vec::new();
-    for (name, rest) in reader.left_over() {
-        if not_needed(rest, &known).is_some() || is_of_kubernetes(rest) {
+    let left_over = reader.left_over();
+    let faults = &mut reader.faults;
+    for (name, rest) in left_over {
+        if is_of_kubernetes(rest) || not_needed(rest, &known).is_some() {
             continue;
         }
-        warnings.push(match (too_far(rest), meant(rest, &known)) {
+        let near = meant(rest, &known);
+        // What is missing is said already: there the hint is of more use.
+        let missing = faults.iter_mut().find(|fault| Some(&fault.variable) == near.as_ref() && fault.found.is_none());
+        if let Some(fault) = missing {
+            fault.says.push_str(&format!(". {name} is set, and stands for nothing: was it meant to be this one?"));
+        }
+        warnings.push(match (too_far(rest), near) {
             (Some(index), _) => {
                 format!("{name} is not read: indices go from 0 to {}, and {index} is beyond", INDICES - 1)
             }
@@ -137,22 +145,21 @@ fn too_far(rest: &str) -> Option<&str> {
 fn known_names(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<String> {
     let mut names = Vec::new();
     for section in tables::sections(kinds) {
-        let mut add = |base: &str, keys: &[Key]| {
-            for key in keys {
-                let property = format!("{base}.{}", key.name);
-                let name = variable(&property);
-                if key.shape == super::Shape::List {
-                    names.push(format!("{name}_N"));
-                }
-                if key.shape == super::Shape::Secret {
-                    names.push(format!("{name}_FILE"));
-                }
-                names.push(name);
+        let mut add = |key: &Key, name: String| {
+            match key.shape {
+                Shape::List => names.push(format!("{name}_N")),
+                Shape::Secret => names.push(format!("{name}_FILE")),
+                _ => {}
             }
+            names.push(name);
         };
-        add(&section.base, section.table.keys);
+        for key in section.table.keys {
+            add(key, section.variable(key));
+        }
         for group in section.table.groups {
-            add(&format!("{}.{}[N]", section.base, group.name), group.keys);
+            for key in group.keys {
+                add(key, section.group_variable(group, key));
+            }
         }
     }
     names

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -18,10 +19,12 @@ pub struct Values {
     groups: BTreeMap<&'static str, Vec<Values>>,
     variables: BTreeMap<&'static str, String>,
     given: BTreeSet<&'static str>,
+    /// The variable of each entry of a list.
+    entries: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// A checked value.
-#[derive(Debug, Clone)]
+/// A checked value. Its `Debug` form hides secrets, also the password of an address.
+#[derive(Clone)]
 pub(super) enum Value {
     Text(String),
     Secret(SecretString),
@@ -30,6 +33,12 @@ pub(super) enum Value {
     Decimal(f64),
     List(Vec<String>),
     Span(Duration),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 impl Values {
@@ -66,6 +75,10 @@ impl Values {
         if let Some(value) = value {
             self.values.insert(name, value);
         }
+    }
+
+    pub(super) fn put_entries(&mut self, name: &'static str, variables: Vec<String>) {
+        self.entries.insert(name, variables);
     }
 
     pub(super) fn put_group(&mut self, name: &'static str, variable: String, entries: Vec<Values>) {
@@ -152,6 +165,12 @@ impl Values {
         self.variables.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
+    /// The environment variable of entry `n` of the list `name`; that of the list when there is no such entry.
+    pub fn entry_variable(&self, name: &str, n: usize) -> String {
+        let entry = self.entries.get(name).and_then(|variables| variables.get(n));
+        entry.cloned().unwrap_or_else(|| self.variable(name))
+    }
+
     fn value(&self, name: &str) -> Option<&Value> {
         debug_assert!(self.variables.contains_key(name), "the table declares no key {name}");
         self.values.get(name)
@@ -201,7 +220,10 @@ mod tests {
             &[("stage", "prod"), ("stage_0", "dev")],
             &[("stage_0", "prod"), ("stage_1", ""), ("stage_2", "dev")],
         ] {
-            assert_eq!(aws(pairs).list("stage"), ["prod", "dev"], "{pairs:?}");
+            let values = aws(pairs);
+            assert_eq!(values.list("stage"), ["prod", "dev"], "{pairs:?}");
+            let second = pairs.iter().find(|(_, value)| value.contains("dev")).unwrap().0;
+            assert_eq!(values.entry_variable("stage", 1), format!("{PREFIX}{second}"));
         }
         assert!(aws(&[("stage", " , ")]).list("stage").is_empty());
     }

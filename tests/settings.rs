@@ -42,7 +42,10 @@ fn with(variables: &[(&str, &str)]) -> Settings {
 
 /// The faults that `variables` make beside what is enough, a line each.
 fn faults(variables: &[(&str, &str)]) -> String {
-    load(&[&ENOUGH, variables].concat()).map(|settings| settings.warnings).unwrap_err().to_string()
+    match load(&[&ENOUGH, variables].concat()) {
+        Ok(settings) => panic!("no fault: {settings:?}"),
+        Err(faults) => faults.to_string(),
+    }
 }
 
 fn ws(name: &str) -> String {

@@ -396,7 +396,7 @@ mod tests {
         assert_eq!(process.budget, Duration::from_secs(50));
         assert_eq!(process.batch_bytes, 1 << 20);
         assert_eq!(process.batch_apis, 20);
-        assert_eq!(process.retry.slow, Duration::from_secs(300));
+        assert_eq!(process.retry.slow, Duration::from_mins(5));
         assert!(process.ca_file.is_none());
     }
 

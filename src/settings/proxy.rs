@@ -14,7 +14,7 @@ pub(super) fn read(reader: &mut Reader<'_>, ws: &Values, cloud: &Values, system:
     // Somebody may have put user and password there, whether it is used or not.
     for (values, key) in [(ws, "proxy.host"), (cloud, "proxy.host"), (system, "host")] {
         if values.text(key).is_some_and(may_hold_a_password) {
-            reader.show(&values.variable(key), MASK.to_owned());
+            reader.show(&values.variable(key), MASK);
         }
     }
     let values = family(ws, cloud, "proxy.");
@@ -60,22 +60,22 @@ fn http(reader: &mut Reader<'_>, values: &Values, prefix: &str) -> Proxy {
         reader.fault(
             &values.variable(&key("type")),
             Some(kind.to_owned()),
-            "SOCKS proxies are not spoken; HTTP (a proxy that knows CONNECT) is accepted".into(),
+            "SOCKS proxies are not spoken; HTTP (a proxy that knows CONNECT) is accepted",
         );
     }
     let host = values.text(&key("host"));
     match host {
-        None => reader.fault(&values.variable(&key("host")), None, "must be set when a proxy is enabled".into()),
+        None => reader.fault(&values.variable(&key("host")), None, "must be set when a proxy is enabled"),
         Some(host) if !is_host(host) => {
             let found = if may_hold_a_password(host) { MASK.to_owned() } else { shown(host) };
             let says = "a host name or an IP address is accepted, without scheme, user and port: those have keys of \
                         their own";
-            reader.fault(&values.variable(&key("host")), Some(found), says.into());
+            reader.fault(&values.variable(&key("host")), Some(found), says);
         }
         Some(_) => {}
     }
     if !values.is_given(&key("port")) {
-        reader.fault(&values.variable(&key("port")), None, "must be set when a proxy is enabled, like 3128".into());
+        reader.fault(&values.variable(&key("port")), None, "must be set when a proxy is enabled, like 3128");
     }
     let password = values.secret(&key("password"));
     let user = match (values.text(&key("username")), password) {

@@ -161,8 +161,7 @@ impl<'e> Reader<'e> {
                             name,
                             Some("secret://…".into()),
                             "references to a secret store are not resolved; mount the secret as a file and name it in \
-                             the same variable with _FILE at its end"
-                                .into(),
+                             the same variable with _FILE at its end",
                         );
                         return (name.to_owned(), Source::Variable, None);
                     }
@@ -211,9 +210,13 @@ impl<'e> Reader<'e> {
             }
         }
         let mut indices = Vec::new();
+        let spellings = [
+            self.names.any_entry(property).then(|| (property.to_owned(), String::new())),
+            self.names.any_entry(base).then(|| (base.to_owned(), format!(".{}", key.name))),
+        ];
         for n in 0..INDICES {
-            for spelling in [format!("{property}[{n}]"), format!("{base}[{n}].{}", key.name)] {
-                let Some((name, text)) = self.find(&spelling) else { continue };
+            for (before, after) in spellings.iter().flatten() {
+                let Some((name, text)) = self.find(&format!("{before}[{n}]{after}")) else { continue };
                 if text.contains(',') {
                     self.warnings.push(format!(
                         "{name} holds a comma and is taken as one entry; a comma-separated list goes into {}",
@@ -257,15 +260,15 @@ impl<'e> Reader<'e> {
     }
 
     /// Has `config` show `text` as the value of `variable`.
-    pub(super) fn show(&mut self, variable: &str, text: String) {
+    pub(super) fn show(&mut self, variable: &str, text: &str) {
         for setting in self.settings.iter_mut().filter(|setting| setting.variable == variable) {
-            setting.value = Some(text.clone());
+            setting.value = Some(text.to_owned());
         }
     }
 
     /// Notes a fault.
-    pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: String) {
-        self.faults.push(Fault { variable: variable.to_owned(), found, says });
+    pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: impl Into<String>) {
+        self.faults.push(Fault { variable: variable.to_owned(), found, says: says.into() });
     }
 }
 

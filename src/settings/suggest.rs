@@ -1,5 +1,7 @@
 //! What a name that stands for nothing was probably meant to be.
 
+use std::fmt::Write as _;
+
 use super::{
     Environment, Key, KeyTable, Shape,
     binding::{INDICES, PREFIXES, fold},
@@ -39,6 +41,9 @@ const OF_COMPOSE: [(&str, &str); 6] = [
     ("JAVA_OPTS", "there is no Java here"),
 ];
 
+/// How many letters may be wrong in a name for it to be taken for a slip of the pen.
+const FARTHEST: usize = 4;
+
 /// Warns of every variable that stands for nothing.
 pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) {
     let known = known_names(kinds);
@@ -53,7 +58,7 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &
         // What is missing is said already: there the hint is of more use.
         let missing = faults.iter_mut().find(|fault| Some(&fault.variable) == near.as_ref() && fault.found.is_none());
         if let Some(fault) = missing {
-            fault.says.push_str(&format!(". {name} is set, and stands for nothing: was it meant to be this one?"));
+            let _ = write!(fault.says, ". {name} is set, and stands for nothing: was it meant to be this one?");
         }
         warnings.push(match (too_far(rest), near) {
             (Some(index), _) => {
@@ -182,9 +187,10 @@ fn meant(rest: &str, known: &[String]) -> Option<String> {
     let asked = format!("gravitee_{}", parts.join("_"));
     let near = known
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(&asked, &fold_keeping_n(name)), name))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 4)?;
+        .filter(|name| name.len().abs_diff(asked.len()) <= FARTHEST)
+        .map(|name| (strsim::osa_distance(&asked, &fold_keeping_n(name)), name))
+        .filter(|(distance, _)| *distance <= FARTHEST)
+        .min_by_key(|(distance, _)| *distance)?;
     let mut indices = indices.into_iter();
     let parts: Vec<String> = near
         .1

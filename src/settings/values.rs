@@ -15,7 +15,7 @@ use super::{Environment, Fault, Faults, KeyTable, reader::Reader};
 /// Asking for a key that the table does not declare is a fault of the program (a debug assertion).
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    values: BTreeMap<&'static str, Value>,
+    by_key: BTreeMap<&'static str, Value>,
     groups: BTreeMap<&'static str, Vec<Values>>,
     variables: BTreeMap<&'static str, String>,
     given: BTreeSet<&'static str>,
@@ -73,7 +73,7 @@ impl Values {
             self.given.insert(name);
         }
         if let Some(value) = value {
-            self.values.insert(name, value);
+            self.by_key.insert(name, value);
         }
     }
 
@@ -173,7 +173,7 @@ impl Values {
 
     fn value(&self, name: &str) -> Option<&Value> {
         debug_assert!(self.variables.contains_key(name), "the table declares no key {name}");
-        self.values.get(name)
+        self.by_key.get(name)
     }
 }
 
@@ -301,7 +301,7 @@ mod tests {
         };
         let pairs = [("wait", "2m"), ("trust_all", "YES"), ("size", "7"), ("word", "two"), ("users_3_name", "ann")];
         let values = Values::of(&TABLE, "", &pairs).unwrap();
-        assert_eq!(values.span("wait"), Duration::from_secs(120));
+        assert_eq!(values.span("wait"), Duration::from_mins(2));
         assert!(values.flag("trust.all"));
         assert_eq!(values.number("size"), 7);
         assert_eq!(values.text("word"), Some("Two"));

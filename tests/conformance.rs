@@ -1,6 +1,8 @@
 //! Our plane against conversations recorded from the real controller (gravitee-exchange 1.9.1): each one, driven from
 //! the connector's end over a real socket, must go the same way. Ids differ from run to run and are mapped.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{collections::HashMap, time::Duration};
 
 use federation_agent::{

@@ -7,7 +7,7 @@ use federation_agent::{
     standin::{Failure, Operation},
 };
 use secrecy::ExposeSecret;
-use support::{Process, Stage, get, health_address, soon};
+use support::{Process, Stage, get, get_until, health_address, soon};
 use tokio_util::sync::CancellationToken;
 
 const ONE: &str = "one";
@@ -94,9 +94,12 @@ async fn what_cannot_finish_is_undone() {
 
     let plane = stage.plane.clone();
     let subscribed = tokio::spawn(async move { plane.subscribe(ONE, &api, "g0ld77", "shop").await });
-    soon("CreateUsagePlanKey", stage.gateway.until(|requests| {
-        requests.iter().any(|request| request.operation == Some(Operation::CreateUsagePlanKey))
-    }))
+    soon(
+        "CreateUsagePlanKey",
+        stage
+            .gateway
+            .until(|requests| requests.iter().any(|request| request.operation == Some(Operation::CreateUsagePlanKey))),
+    )
     .await;
     agent.signal("TERM");
     assert!(soon("subscribe", subscribed).await.unwrap().is_err());
@@ -114,9 +117,12 @@ async fn a_second_signal_ends_it_at_once_with_1() {
 
     let plane = stage.plane.clone();
     let subscribed = tokio::spawn(async move { plane.subscribe(ONE, &api, "g0ld77", "shop").await });
-    soon("CreateApiKey", stage.gateway.until(|requests| {
-        requests.iter().any(|request| request.operation == Some(Operation::CreateApiKey))
-    }))
+    soon(
+        "CreateApiKey",
+        stage
+            .gateway
+            .until(|requests| requests.iter().any(|request| request.operation == Some(Operation::CreateApiKey))),
+    )
     .await;
     agent.signal("TERM");
     agent.says("finishing what is under way").await;
@@ -136,17 +142,21 @@ async fn several_integrations_run_in_one_process_each_on_its_own_link() {
     let (one, two) = tokio::join!(plane.discover(ONE), plane.discover("two"));
     assert_eq!(one.unwrap().apis.len(), two.unwrap().apis.len());
 
-    let (status, body) = get(&address, "/readyz").await;
-    assert_eq!((status, body["integrations"].as_array().map(Vec::len)), (200, Some(2)), "{body}");
+    get_until(&address, "/readyz", |status, body| {
+        status == 200 && body["integrations"].as_array().map(Vec::len) == Some(2)
+    })
+    .await;
 
     plane.register("two", "solace");
     plane.cut("two").await;
     soon("the loss", agent.says("solace")).await;
-    let (status, body) = get(&address, "/readyz").await;
-    assert_eq!(status, 503, "{body}");
-    let rows = body["integrations"].as_array().unwrap();
-    assert_eq!((&rows[0]["connected"], &rows[1]["connected"]), (&true.into(), &false.into()), "{body}");
-    assert!(rows[1]["why"].as_str().unwrap().contains("solace"), "{body}");
+    get_until(&address, "/readyz", |status, body| {
+        let [one, two] = [&body["integrations"][0], &body["integrations"][1]];
+        status == 503
+            && (&one["connected"], &two["connected"]) == (&true.into(), &false.into())
+            && two["why"].as_str().is_some_and(|why| why.contains("solace"))
+    })
+    .await;
     assert!(plane.is_connected(ONE));
     assert_eq!(get(&address, "/livez").await.0, 200);
 }
@@ -159,9 +169,10 @@ async fn it_is_alive_and_not_ready_while_the_plane_is_away() {
     let address = health_address(&mut agent).await;
     agent.says("not connected").await;
     assert_eq!(get(&address, "/livez").await.0, 200);
-    let (status, body) = get(&address, "/readyz").await;
-    assert_eq!(status, 503, "{body}");
-    assert!(body["integrations"][0]["why"].as_str().unwrap().contains("401"), "{body}");
+    get_until(&address, "/readyz", |status, body| {
+        status == 503 && body["integrations"][0]["why"].as_str().is_some_and(|why| why.contains("401"))
+    })
+    .await;
 
     let health = |arguments: &'static [&'static str]| {
         Process::start(arguments, [("FEDERATION_AGENT_LISTEN".to_owned(), address.clone())]).end()
@@ -171,7 +182,7 @@ async fn it_is_alive_and_not_ready_while_the_plane_is_away() {
 
     stage.plane.behave(Behaviour::Faithful);
     soon("connected", stage.plane.connected(ONE)).await;
-    agent.says("connected to the plane").await;
+    get_until(&address, "/readyz", |status, _| status == 200).await;
     assert_eq!(health(&["health", "--ready"]).await.0.code(), Some(0));
 }
 

@@ -193,3 +193,16 @@ pub(crate) async fn get(address: &str, path: &str) -> (u16, serde_json::Value) {
     let status = text.split_whitespace().nth(1).unwrap().parse().unwrap();
     (status, serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap_or_default())
 }
+
+/// Asks until the answer is as wanted: what the log says may be a moment ahead of what the surface says.
+pub(crate) async fn get_until(address: &str, path: &str, holds: impl Fn(u16, &serde_json::Value) -> bool) {
+    let asked = async {
+        loop {
+            let (status, body) = get(address, path).await;
+            if holds(status, &body) {
+                return;
+            }
+        }
+    };
+    soon(path, asked).await;
+}

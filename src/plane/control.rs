@@ -8,6 +8,7 @@
 //! | `POST /plane/{integration}/subscribe?api=…&plan=…&application=…` | SUBSCRIBE; answers with the key |
 //! | `POST /plane/{integration}/unsubscribe?id=…` | UNSUBSCRIBE |
 //! | `POST /plane/{integration}/goodbye?reconnect=true` | GOOD_BYE |
+//! | `POST /plane/{integration}/connected` | answers when an agent is connected |
 //!
 //! It asks for no token: such a plane belongs on loopback or in a network of its own.
 
@@ -82,6 +83,10 @@ async fn act(plane: &Plane, integration: &str, action: &str, query: &Query<'_>) 
         }
         "goodbye" => {
             plane.good_bye(integration, query.says("reconnect")).await;
+            Ok(json!({}))
+        }
+        "connected" => {
+            plane.connected(integration).await;
             Ok(json!({}))
         }
         _ => Err((StatusCode::NOT_FOUND, format!("nothing is called {action}"))),

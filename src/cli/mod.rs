@@ -1,6 +1,7 @@
 //! The command line: one file a command. Only here are things wired together.
 
 mod arguments;
+mod check;
 mod completions;
 mod demo;
 mod discover;
@@ -8,8 +9,10 @@ mod exit;
 mod gateways;
 mod health;
 mod iam;
+mod run;
 mod start;
 mod terminal;
+mod wiring;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -17,7 +20,6 @@ use clap::Parser;
 
 use crate::settings::Environment;
 use arguments::{Arguments, Command};
-use exit::Exit;
 
 /// Runs what `arguments` ask for, with the settings of `environment`; the exit code is 0 (good), 1 (failed) or 2 (the
 /// settings or the arguments are wrong).
@@ -36,7 +38,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         Command::Discover { output, integration } => discover::discover(environment, output, integration.as_deref()),
         Command::Iam { integration } => iam::iam(environment, integration.as_deref()),
         Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
-        _ => Ok(Exit::Good),
+        Command::Run => run::run(environment),
+        Command::Check { output } => check::check(environment, output),
+        Command::Config { .. } => Ok(exit::Exit::Good),
     };
     exit.unwrap_or_else(|stop| stop.tell()).into()
 }

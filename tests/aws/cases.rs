@@ -7,10 +7,10 @@ use tokio::task::JoinSet;
 use super::peer::Peer;
 
 /// A case by its name.
-pub type Case = (&'static str, fn(Peer) -> Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(crate) type Case = (&'static str, fn(Peer) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Runs every case on this peer, each in accounts of its own; tells all that failed, not only the first.
-pub async fn run_all(peer: &Peer, cases: &[Case]) {
+pub(crate) async fn run_all(peer: &Peer, cases: &'static [Case]) {
     let mut running = JoinSet::new();
     for (name, case) in cases {
         let case = tokio::spawn(case(peer.clone()));
@@ -25,7 +25,7 @@ pub async fn run_all(peer: &Peer, cases: &[Case]) {
 /// A point in which MiniStack is known not to be AWS. The stand-in must do as AWS; when MiniStack does so too some
 /// day, this fails, and the point can go.
 #[track_caller]
-pub fn differs<T: PartialEq + Debug>(peer: &Peer, what: &str, found: T, aws: T, ministack: T) {
+pub(crate) fn differs<T: PartialEq + Debug>(peer: &Peer, what: &str, found: T, aws: T, ministack: T) {
     if peer.gateway().is_some() {
         assert_eq!(found, aws, "{what} (the stand-in is to do as AWS does)");
     } else {
@@ -36,7 +36,7 @@ pub fn differs<T: PartialEq + Debug>(peer: &Peer, what: &str, found: T, aws: T, 
 /// Makes the table of cases out of their names.
 macro_rules! table {
     ($($name:ident),* $(,)?) => {
-        pub const CASES: &[$crate::suite::cases::Case] = &[$((stringify!($name), |peer| Box::pin($name(peer)))),*];
+        pub(crate) const CASES: &[$crate::suite::cases::Case] = &[$((stringify!($name), |peer| Box::pin($name(peer)))),*];
     };
 }
 pub(crate) use table;

@@ -20,7 +20,7 @@ use super::raw;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running one. An access key of twelve digits is the root user of that account.
-pub struct MiniStack {
+pub(crate) struct MiniStack {
     address: SocketAddr,
     child: Child,
     _home: tempfile::TempDir,
@@ -35,7 +35,7 @@ impl Drop for MiniStack {
 
 impl MiniStack {
     /// Starts one with `AUTH=true`; `None`, with a word on why, when there is none on this machine.
-    pub async fn start() -> Option<Self> {
+    pub(crate) async fn start() -> Option<Self> {
         let Some(program) = program() else {
             eprintln!("not run against MiniStack: neither $MINISTACK nor PATH names one (`make test` sets it up)");
             return None;
@@ -80,12 +80,12 @@ impl MiniStack {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Makes what the plain data says, in the account's region. REST API ids are kept, usage plan ids are its own.
-    pub async fn build(&self, account: &str, region: &str, estate: &Region) {
+    pub(crate) async fn build(&self, account: &str, region: &str, estate: &Region) {
         for api in &estate.apis {
             self.build_api(account, region, api).await;
         }
@@ -170,7 +170,7 @@ impl MiniStack {
     }
 
     /// One call of IAM's query API as the account's root user; the answer is XML.
-    pub async fn iam(&self, account: &str, parameters: &[(&str, &str)]) -> String {
+    pub(crate) async fn iam(&self, account: &str, parameters: &[(&str, &str)]) -> String {
         let signed = raw::unsigned(account, "us-east-1", "iam");
         let headers = [("authorization", signed.as_str()), ("content-type", "application/x-www-form-urlencoded")];
         let form = url::form_urlencoded::Serializer::new(String::new())
@@ -197,7 +197,7 @@ fn text(value: &Value) -> String {
 }
 
 /// What stands between an element's tags.
-pub fn element(xml: &str, name: &str) -> String {
+pub(crate) fn element(xml: &str, name: &str) -> String {
     let after = xml.split_once(&format!("<{name}>")).unwrap_or_else(|| panic!("no {name} in {xml}")).1;
     after.split_once('<').expect("an end tag").0.to_owned()
 }

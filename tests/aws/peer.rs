@@ -26,7 +26,7 @@ static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_001);
 
 /// An AWS.
 #[derive(Clone)]
-pub struct Peer {
+pub(crate) struct Peer {
     kind: Kind,
     /// What users and roles may do; `None`: everything.
     policy: Option<&'static str>,
@@ -40,9 +40,9 @@ enum Kind {
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub struct User {
-    pub access_key_id: String,
-    pub secret: String,
+pub(crate) struct User {
+    pub(crate) access_key_id: String,
+    pub(crate) secret: String,
 }
 
 impl User {
@@ -53,23 +53,23 @@ impl User {
 
 impl Peer {
     /// The stand-in, empty.
-    pub async fn standin() -> Self {
+    pub(crate) async fn standin() -> Self {
         let gateway = Gateway::start(Estate::new()).await.expect("a loopback port");
         Self { kind: Kind::StandIn(gateway), policy: None }
     }
 
     /// A MiniStack whose users and roles have this policy; `None` when there is none on this machine.
-    pub async fn ministack(policy: Option<&'static str>) -> Option<Self> {
+    pub(crate) async fn ministack(policy: Option<&'static str>) -> Option<Self> {
         Some(Self { kind: Kind::MiniStack(Arc::new(MiniStack::start().await?)), policy })
     }
 
     /// The same peer, giving another policy to the users and roles that are made from now on.
-    pub fn with_policy(&self, policy: &'static str) -> Self {
+    pub(crate) fn with_policy(&self, policy: &'static str) -> Self {
         Self { policy: Some(policy), ..self.clone() }
     }
 
     /// The stand-in's handle, when it is the stand-in.
-    pub fn gateway(&self) -> Option<&Gateway> {
+    pub(crate) fn gateway(&self) -> Option<&Gateway> {
         match &self.kind {
             Kind::StandIn(gateway) => Some(gateway),
             Kind::MiniStack(_) => None,
@@ -77,7 +77,7 @@ impl Peer {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         match &self.kind {
             Kind::StandIn(gateway) => gateway.address(),
             Kind::MiniStack(ministack) => ministack.address(),
@@ -85,12 +85,12 @@ impl Peer {
     }
 
     /// What `endpointUrl` is set to.
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address())
     }
 
     /// An account that nobody else uses.
-    pub fn account(&self) -> String {
+    pub(crate) fn account(&self) -> String {
         let account = ACCOUNTS.fetch_add(1, Ordering::Relaxed).to_string();
         if let Kind::StandIn(gateway) = &self.kind {
             gateway.with(|estate| estate.user(&account, "root", &account));
@@ -100,7 +100,7 @@ impl Peer {
 
     /// Puts REST APIs and usage plans into an account's region. The ids of usage plans may become others: ask
     /// [`Peer::plan`].
-    pub async fn build(&self, account: &str, region: &str, what: Region) {
+    pub(crate) async fn build(&self, account: &str, region: &str, what: Region) {
         match &self.kind {
             Kind::StandIn(gateway) => gateway.with(|estate| *estate.region(account, region) = what),
             Kind::MiniStack(ministack) => ministack.build(account, region, &what).await,
@@ -108,14 +108,14 @@ impl Peer {
     }
 
     /// The id of the usage plan of that name.
-    pub async fn plan(&self, account: &str, region: &str, name: &str) -> String {
+    pub(crate) async fn plan(&self, account: &str, region: &str, name: &str) -> String {
         let plans = self.root(account, region).get_usage_plans().limit(500).send().await.expect("root may");
         let plan = plans.items().iter().find(|plan| plan.name() == Some(name)).expect("built before");
         plan.id().expect("a plan has an id").to_owned()
     }
 
     /// A user with this peer's policy, and the right to assume any role.
-    pub async fn user(&self, account: &str, name: &str) -> User {
+    pub(crate) async fn user(&self, account: &str, name: &str) -> User {
         match &self.kind {
             Kind::StandIn(gateway) => {
                 let access_key_id = format!("AKIA{account}{name}");
@@ -140,7 +140,7 @@ impl Peer {
     }
 
     /// A role with this peer's policy that everybody may assume, or everybody who knows the external id. Its ARN.
-    pub async fn role(&self, account: &str, name: &str, external_id: Option<&str>) -> String {
+    pub(crate) async fn role(&self, account: &str, name: &str, external_id: Option<&str>) -> String {
         match &self.kind {
             Kind::StandIn(gateway) => {
                 let role = external_id.map_or_else(Role::open, Role::with_external_id);
@@ -175,17 +175,17 @@ impl Peer {
     }
 
     /// The SDK, as the account's root user: to build with, and to see what became of things.
-    pub fn root(&self, account: &str, region: &str) -> Client {
+    pub(crate) fn root(&self, account: &str, region: &str) -> Client {
         self.client(&User { access_key_id: account.to_owned(), secret: "test".to_owned() }, region)
     }
 
     /// The SDK as this user.
-    pub fn client(&self, user: &User, region: &str) -> Client {
+    pub(crate) fn client(&self, user: &User, region: &str) -> Client {
         self.client_of(user.credentials(), region)
     }
 
     /// The SDK with temporary credentials.
-    pub fn session(&self, session: &aws_sdk_sts::types::Credentials, region: &str) -> Client {
+    pub(crate) fn session(&self, session: &aws_sdk_sts::types::Credentials, region: &str) -> Client {
         let token = session.session_token().to_owned();
         let credentials =
             Credentials::new(session.access_key_id(), session.secret_access_key(), Some(token), None, "test");
@@ -204,7 +204,7 @@ impl Peer {
     }
 
     /// STS as this user.
-    pub fn sts(&self, user: &User, region: &str) -> aws_sdk_sts::Client {
+    pub(crate) fn sts(&self, user: &User, region: &str) -> aws_sdk_sts::Client {
         let config = aws_sdk_sts::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(aws_smithy_http_client::Builder::new().build_http())
@@ -216,7 +216,7 @@ impl Peer {
     }
 
     /// The agent's provider as this user, with these settings beside the endpoint and an open bucket.
-    pub fn provider(&self, user: &User, settings: &[(&str, &str)]) -> Arc<dyn Provider> {
+    pub(crate) fn provider(&self, user: &User, settings: &[(&str, &str)]) -> Arc<dyn Provider> {
         let url = self.url();
         let mut pairs = vec![
             ("endpointUrl", url.as_str()),
@@ -237,20 +237,20 @@ impl Peer {
     }
 
     /// The ids of the keys bound to the plan.
-    pub async fn bound(&self, account: &str, region: &str, plan: &str) -> Vec<String> {
+    pub(crate) async fn bound(&self, account: &str, region: &str, plan: &str) -> Vec<String> {
         let keys = self.root(account, region).get_usage_plan_keys().usage_plan_id(plan).send().await.expect("root may");
         keys.items().iter().filter_map(|key| key.id().map(ToOwned::to_owned)).collect()
     }
 
     /// The ids of all keys of the account's region.
-    pub async fn keys(&self, account: &str, region: &str) -> Vec<String> {
+    pub(crate) async fn keys(&self, account: &str, region: &str) -> Vec<String> {
         let keys = self.root(account, region).get_api_keys().limit(500).send().await.expect("root may");
         keys.items().iter().filter_map(|key| key.id().map(ToOwned::to_owned)).collect()
     }
 }
 
 /// The integration's id in every test.
-pub const INTEGRATION: &str = "1f0b2c3d-0000-4000-8000-00000000cafe";
+pub(crate) const INTEGRATION: &str = "1f0b2c3d-0000-4000-8000-00000000cafe";
 
 const EVERYTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"apigateway:*","Resource":"*"}]}"#;

@@ -10,7 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 /// Sends one request on a connection of its own; status and body of the answer, `None` when there was none.
-pub async fn send(
+pub(crate) async fn send(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -35,7 +35,7 @@ pub async fn send(
 }
 
 /// An `Authorization` header with nobody's signature: neither peer checks a root user's.
-pub fn unsigned(access_key_id: &str, region: &str, service: &str) -> String {
+pub(crate) fn unsigned(access_key_id: &str, region: &str, service: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential={access_key_id}/20260101/{region}/{service}/aws4_request, \
          SignedHeaders=host, Signature=0"

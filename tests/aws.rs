@@ -6,19 +6,33 @@
 #[path = "aws/mod.rs"]
 mod suite;
 
+#[path = "aws/faults.rs"]
+mod faults;
 #[path = "aws/likeness.rs"]
 mod likeness;
 
-use suite::{cases::run_all, peer::Peer};
+use suite::{cases::run_all, peer::Peer, provider_cases};
+
+#[tokio::test]
+async fn likeness_on_the_standin() {
+    run_all(&Peer::standin().await, likeness::CASES).await;
+}
 
 #[tokio::test]
 async fn likeness_on_ministack() {
-    if let Some(peer) = Peer::ministack(None).await {
+    if let Some(peer) = Peer::ministack().await {
         run_all(&peer, likeness::CASES).await;
     }
 }
 
 #[tokio::test]
-async fn likeness_on_the_standin() {
-    run_all(&Peer::standin().await, likeness::CASES).await;
+async fn provider_on_the_standin() {
+    run_all(&Peer::standin().await, &provider_cases()).await;
+}
+
+#[tokio::test]
+async fn provider_on_ministack() {
+    if let Some(peer) = Peer::ministack().await {
+        run_all(&peer, &provider_cases()).await;
+    }
 }

@@ -1,6 +1,6 @@
 //! How cases are run: each by itself on the stand-in, all together on one MiniStack.
 
-use std::{fmt::Debug, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use tokio::task::JoinSet;
 
@@ -10,27 +10,16 @@ use super::peer::Peer;
 pub(crate) type Case = (&'static str, fn(Peer) -> Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Runs every case on this peer, each in accounts of its own; tells all that failed, not only the first.
-pub(crate) async fn run_all(peer: &Peer, cases: &'static [Case]) {
+pub(crate) async fn run_all(peer: &Peer, cases: &[Case]) {
     let mut running = JoinSet::new();
-    for (name, case) in cases {
+    for &(name, case) in cases {
         let case = tokio::spawn(case(peer.clone()));
-        running.spawn(async move { (*name, case.await.is_ok()) });
+        running.spawn(async move { (name, case.await.is_ok()) });
     }
     let outcomes = running.join_all().await;
     let mut failed: Vec<&str> = outcomes.iter().filter(|(_, well)| !well).map(|(name, _)| *name).collect();
     failed.sort_unstable();
     assert!(failed.is_empty(), "{} of {} failed (see above): {failed:?}", failed.len(), cases.len());
-}
-
-/// A point in which MiniStack is known not to be AWS. The stand-in must do as AWS; when MiniStack does so too some
-/// day, this fails, and the point can go.
-#[track_caller]
-pub(crate) fn differs<T: PartialEq + Debug>(peer: &Peer, what: &str, found: T, aws: T, ministack: T) {
-    if peer.gateway().is_some() {
-        assert_eq!(found, aws, "{what} (the stand-in is to do as AWS does)");
-    } else {
-        assert_eq!(found, ministack, "{what} (MiniStack is known to do otherwise than AWS; has it changed?)");
-    }
 }
 
 /// Makes the table of cases out of their names.

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::config;
+
 /// The version and, when it is known, the commit.
 pub(super) const VERSION: &str = env!("FEDERATION_AGENT_VERSION");
 
@@ -89,10 +91,18 @@ Exit codes: 0 nothing is broken, 1 something is, 2 the settings are wrong")]
     },
 
     /// Show every setting: its value, where it comes from, its default; secrets are masked
+    ///
+    /// Also what is doubtful and what is wrong, all at once. Asks nobody but the environment.
+    #[command(after_long_help = "\
+Examples:
+  federation-agent config
+  federation-agent config --output env > .env.example
+
+Exit codes: 0 nothing is wrong, 2 something is")]
     Config {
-        /// How the settings are printed: for people or for machines
-        #[arg(short, long, value_enum, default_value_t = TextOutput::Text)]
-        output: TextOutput,
+        /// How the settings are printed: as they stand (text, json), or as documents without values (markdown, env)
+        #[arg(short, long, value_enum, default_value_t = config::Format::Text)]
+        output: config::Format,
     },
 
     /// Print the least policy that the configured gateway access needs (AWS: IAM JSON)
@@ -144,14 +154,27 @@ Examples:
 pub(super) enum Peer {
     /// Run only the plane, until SIGTERM
     ///
-    /// Prints the settings with which an agent reaches it, and a line for everything that the agent does.
+    /// Prints the settings with which an agent reaches it, and how it is steered: by plain HTTP on the same port, where
+    /// it discovers, ingests, subscribes and unsubscribes when asked to. It asks nobody who they are: keep it on
+    /// loopback or in a network of its own.
+    #[command(after_long_help = "\
+Examples, with an agent connected:
+  curl -X POST http://127.0.0.1:8072/plane/demo/discover
+  curl -X POST 'http://127.0.0.1:8072/plane/demo/ingest?wait=true'
+  curl http://127.0.0.1:8072/plane/state")]
     Plane {
         /// Where to listen
         #[arg(long, default_value = "127.0.0.1:8072", value_name = "ADDRESS:PORT")]
         listen: SocketAddr,
-        /// Once an agent has connected: discover, ingest, subscribe and unsubscribe, as the demo does
-        #[arg(long)]
-        play: bool,
+        /// The integration that it knows; may be given several times
+        #[arg(long, default_value = "demo", value_name = "ID")]
+        integration: Vec<String>,
+        /// The type of its integrations
+        #[arg(long, default_value = "aws-api-gateway", value_name = "TYPE")]
+        provider: String,
+        /// The token that agents must send
+        #[arg(long, default_value = "demo-token", value_name = "TOKEN")]
+        token: String,
     },
     /// Run only the AWS API Gateway stand-in, until SIGTERM
     ///

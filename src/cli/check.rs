@@ -15,13 +15,13 @@ use super::{
     wiring,
 };
 use crate::{
-    link,
+    link::{self, Step, Tried},
     provider::{Call, Finding, Provider, Verdict},
-    settings::{self, Environment, Process},
+    settings::{self, Environment},
 };
 
 /// How long the tries on one gateway may take in all.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Findings that may wait to be printed.
 const QUEUE: usize = 16;
 
@@ -52,28 +52,54 @@ pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exi
         teller.finding("settings", &Finding { verdict: Verdict::Doubtful, what, says });
     }
     let gateways = gateways::build(settings.integrations, &settings.process)?;
-    start::runtime()?.block_on(async {
+    let network = wiring::network(&settings.connector, &settings.process)?;
+    let runtime = start::runtime()?;
+    let tried = runtime.block_on(async {
         let cancel = start::cancelled_by_signal()?;
-        for Gateway { integration, provider } in &gateways {
-            teller.heading(&format!("plane, integration {} ({})", integration.id, integration.kind));
-            let dial = wiring::dial(&settings.connector, &settings.process)?;
-            let (findings, received) = mpsc::channel(QUEUE);
-            let probe = link::probe(&settings.connector, &settings.process.retry, &integration.id, &integration.kind, dial, findings);
+        for Gateway { integration, .. } in &gateways {
+            teller.heading(&format!("plane, for integration {} ({})", integration.id, integration.kind));
+            let link = wiring::link_settings(&settings.connector, &settings.process, integration);
+            let (steps, mut received) = mpsc::channel(QUEUE);
+            let tell = async {
+                while let Some(step) = received.recv().await {
+                    teller.finding(&integration.id, &said(&step));
+                }
+            };
             tokio::select! {
-                ((), ()) = async { tokio::join!(probe, teller.all("plane", received)) } => {}
-                () = cancel.cancelled() => return Err(Stop::failed("stopped by a signal before everything was tried")),
+                _ = async { tokio::join!(link::probe(&link, network.as_ref(), steps), tell) } => {}
+                () = cancel.cancelled() => return Err(interrupted()),
             }
         }
         for Gateway { integration, provider } in &gateways {
-            teller.heading(&format!("gateway, integration {} ({})", integration.id, integration.kind));
+            teller.heading(&format!("gateway of integration {} ({})", integration.id, integration.kind));
             ask_gateway(&mut teller, &integration.id, provider, &cancel).await;
             if cancel.is_cancelled() {
-                return Err(Stop::failed("stopped by a signal before everything was tried"));
+                return Err(interrupted());
             }
         }
         Ok(())
-    })?;
+    });
+    runtime.shutdown_background();
+    tried?;
     Ok(teller.end())
+}
+
+fn interrupted() -> Stop {
+    Stop::failed("stopped by a signal before everything was tried")
+}
+
+/// A step of the way to the plane, as a finding.
+fn said(tried: &Tried) -> Finding {
+    let what = match tried.step {
+        Step::Connect => format!("{}: name and port", tried.endpoint),
+        Step::Tls => format!("{}: certificate", tried.endpoint),
+        Step::Upgrade => format!("{}: path and token", tried.endpoint),
+        Step::Hello => format!("{}: integration (HELLO)", tried.endpoint),
+    };
+    match &tried.outcome {
+        Ok(()) => Finding { verdict: Verdict::Good, what, says: format!("{} ms", tried.took.as_millis()) },
+        Err(error) => Finding { verdict: Verdict::Bad, what, says: error.sentence().to_owned() },
+    }
 }
 
 async fn ask_gateway(teller: &mut Teller, id: &str, provider: &Arc<dyn Provider>, cancel: &CancellationToken) {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a discovery may take in all; a person who has waited so long has pressed Ctrl-C before.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const PATIENCE: Duration = Duration::from_mins(30);
 /// APIs that may wait to be counted.
 const QUEUE: usize = 64;
 
@@ -129,7 +129,7 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
 /// The APIs, one a line.
 pub(super) fn table(apis: &[Listed]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["NAME", "VERSION", "PLANS", "SOURCE", "ID"]);
     for listed in apis {
         let Api { name, version, plans, id, .. } = &listed.api;
@@ -138,9 +138,15 @@ pub(super) fn table(apis: &[Listed]) -> Table {
         } else {
             plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ")
         };
-        table.add_row([name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id]);
+        let cells = [name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id];
+        table.add_row(cells.map(printable));
     }
     table
+}
+
+/// What somebody else wrote, fit for a terminal: no control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn document(gateway: &Gateway, told: &Told) -> Value {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::exit::Stop;
+use super::{exit::Stop, terminal};
 use crate::{
     provider::{self, Provider},
     settings::{self, Environment, Fault, Faults, Integration, KeyTable, Process},
@@ -45,18 +45,21 @@ pub(super) fn build(integrations: Vec<Integration>, process: &Process) -> Result
 
 /// The gateways for a command that needs no plane; `only` is N or the integration's id.
 pub(super) fn load(environment: &Environment, only: Option<&str>) -> Result<(Process, Vec<Gateway>), Stop> {
-    let (process, integrations) = settings::gateways(environment, &kinds())?;
-    let all: Vec<String> = integrations.iter().map(|one| format!("{} ({})", one.index, one.id)).collect();
+    let settings::Gateways { process, integrations, warnings } = settings::gateways(environment, &kinds())?;
+    for warning in warnings {
+        terminal::complain(format_args!("warning: {warning}"));
+    }
+    let known: Vec<String> = integrations.iter().map(|one| format!("{} ({})", one.index, one.id)).collect();
     let wanted: Vec<Integration> = integrations
         .into_iter()
         .filter(|one| only.is_none_or(|only| one.id == only || one.index.to_string() == only))
         .collect();
-    if wanted.is_empty() {
+    if let (Some(only), []) = (only, wanted.as_slice()) {
         return Err(Stop::usage(format_args!(
-            "--integration {}: no such provider is configured; there is: {}",
-            only.unwrap_or_default(),
-            all.join(", ")
+            "--integration {only}: no such provider is configured; there is: {}",
+            known.join(", ")
         )));
     }
-    Ok((process.clone(), build(wanted, &process)?))
+    let gateways = build(wanted, &process)?;
+    Ok((process, gateways))
 }

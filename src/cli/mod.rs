@@ -1,11 +1,19 @@
 //! The command line: one file a command. Only here are things wired together.
 
 mod arguments;
+mod check;
 mod completions;
+pub mod config;
+mod demo;
+mod discover;
 mod exit;
+mod gateways;
 mod health;
+mod iam;
+mod run;
 mod start;
 mod terminal;
+mod wiring;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -29,7 +37,19 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
     let exit = match arguments.command.unwrap_or(Command::Run) {
         Command::Health { ready } => health::health(environment, ready),
         Command::Completions { shell } => completions::completions(shell),
-        _ => Ok(Exit::Good),
+        Command::Discover { output, integration } => discover::discover(environment, output, integration.as_deref()),
+        Command::Iam { integration } => iam::iam(environment, integration.as_deref()),
+        Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
+        Command::Run => run::run(environment),
+        Command::Check { output } => check::check(environment, output),
+        Command::Config { output } => Ok(show(environment, output)),
     };
     exit.unwrap_or_else(|stop| stop.tell()).into()
+}
+
+/// `config`: every setting as it stands; wrong ones are among them, and end it with 2.
+fn show(environment: &Environment, format: config::Format) -> Exit {
+    let rendered = config::render(environment, format);
+    terminal::say(rendered.text.trim_end());
+    if rendered.faults == 0 { Exit::Good } else { Exit::Wrong }
 }

@@ -1,66 +1,53 @@
-//! `run`: the agent itself. Wires settings, providers, agents, links and the health surface together, runs until a
-//! signal, drains, ends.
+//! `run`: the agent itself. Reads the settings, puts everything together, runs until a signal, drains, ends.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::{sync::watch, task::JoinHandle};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::VERSION,
     exit::{Exit, Stop},
     gateways::{self, Gateway},
     start::{self, Habit, Signals},
-    wiring,
+    wiring::Running,
 };
 use crate::{
-    agent::Agent,
-    link::{self, Link},
-    observe::{Board, Server, Standing},
+    observe::{Board, Server},
     provider,
     settings::{self, Connector, Environment, Process},
 };
 
-/// How long the links may take to say goodbye once nothing is left to do.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// How long work may go on undoing itself after the drain's end.
-const UNDOING: Duration = Duration::from_secs(3);
-
-/// One integration at work.
-struct Running {
-    agent: Arc<Agent>,
-    link: JoinHandle<()>,
-}
+/// The variable that says where `/livez` and `/readyz` are served.
+const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
 
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let settings = settings::load(environment, &gateways::kinds())?;
-    let _log = start::log(&settings.process, environment, Habit::Agent)?;
+    let _logging = start::log(&settings.process, environment, Habit::Agent)?;
     let gateways = gateways::build(settings.integrations, &settings.process)?;
-    tell(&settings.connector, &settings.process, &gateways, &settings.warnings);
-    let explicit = environment.get("FEDERATION_AGENT_LISTEN").is_some_and(|text| !text.trim().is_empty());
+    tell(&settings.connector, &gateways, &settings.warnings);
+    let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
     let runtime = start::runtime()?;
-    let exit = runtime.block_on(serve(&settings.connector, &settings.process, gateways, explicit));
-    // What still runs has been told to end and has had its time.
+    let exit = runtime.block_on(serve(&settings.connector, &settings.process, gateways, asked_to_listen));
+    // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
     exit
 }
 
-/// A start worth reading: what runs, for whom, how it is reached, and what a person should know.
-fn tell(connector: &Connector, process: &Process, gateways: &[Gateway], warnings: &[String]) {
-    tracing::info!(version = VERSION, integrations = gateways.len(), "federation-agent starts");
+/// A start worth reading: what runs, for whom, where, and what a person should know.
+fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
+    tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
     for endpoint in &connector.endpoints {
-        tracing::info!(endpoint = %wiring::shown(endpoint), "controller");
+        let mut shown = endpoint.clone();
+        // Credentials in a URL are nobody's business.
+        let _ = shown.set_password(None);
+        let _ = shown.set_username("");
+        tracing::info!("controller: {shown}");
     }
     for Gateway { integration, provider } in gateways {
-        let title = provider::kind(&integration.kind).map_or("", |kind| kind.title);
-        tracing::info!(integration = integration.id, provider = integration.kind, "integration with {title}");
+        let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
+        tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
         for line in provider.describe() {
             tracing::info!(integration = integration.id, "{line}");
         }
     }
-    tracing::debug!(
-        drain = ?process.drain, budget = ?process.budget, retry = ?process.retry, "how the agent is paced"
-    );
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -70,47 +57,51 @@ async fn serve(
     connector: &Connector,
     process: &Process,
     gateways: Vec<Gateway>,
-    explicit: bool,
+    asked_to_listen: bool,
 ) -> Result<Exit, Stop> {
     let mut signals = Signals::take()?;
-    let shutdown = CancellationToken::new();
-    let board = Board::new();
-    if let Some(address) = process.listen {
-        match Server::bind(address).await {
-            Ok(server) => {
-                tracing::info!(address = %server.address(), "/livez and /readyz are served");
-                tokio::spawn(server.serve(board.clone(), shutdown.clone()));
-            }
-            Err(error) if explicit => {
-                return Err(Stop::failed(format_args!(
-                    "FEDERATION_AGENT_LISTEN={address} cannot be listened on: {error}; set another address, or `off`"
-                )));
-            }
-            Err(error) => tracing::warn!(
-                %address, %error,
-                "/livez and /readyz are not served; set FEDERATION_AGENT_LISTEN to a free address, or to `off`"
-            ),
-        }
-    }
-
-    let dial = wiring::dial(connector, process)?;
-    let goodbye = CancellationToken::new();
-    let mut running = Vec::new();
-    for Gateway { integration, provider } in gateways {
-        running.push(wiring::start(connector, process, &integration, provider, Arc::clone(&dial), &board, &goodbye));
-    }
+    let (board, shutdown) = (Board::new(), CancellationToken::new());
+    listen(process, asked_to_listen, &board, &shutdown).await?;
+    let running = Running::start(connector, process, gateways, &board)?;
 
     let signal = signals.next().await;
-    let ended = tokio::select! {
-        () = leave(&running, process.drain, &goodbye, signal) => Exit::Good,
+    if running.is_idle() {
+        tracing::info!("{signal}: nothing is under way, leaving");
+    } else {
+        let drain = humantime::format_duration(process.drain);
+        tracing::info!("{signal}: finishing what is under way, within {drain}; a second signal ends at once");
+    }
+    let clean = tokio::select! {
+        clean = running.leave(process.drain) => clean,
         second = signals.next() => {
-            tracing::warn!(signal = second, "a second signal: ending at once, what was under way is not undone");
-            Exit::Failed
+            tracing::warn!("{second}, the second signal: ending at once; what was under way is neither finished nor undone");
+            return Ok(Exit::Failed);
         }
     };
     shutdown.cancel();
-    if ended == Exit::Good {
-        tracing::info!("federation-agent ends");
+    tracing::info!("federation-agent ends");
+    Ok(if clean { Exit::Good } else { Exit::Failed })
+}
+
+/// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does
+/// not need it.
+async fn listen(process: &Process, asked: bool, board: &Board, shutdown: &CancellationToken) -> Result<(), Stop> {
+    let Some(address) = process.listen else { return Ok(()) };
+    match Server::bind(address).await {
+        Ok(server) => {
+            tracing::info!("health: http://{address}/livez and /readyz", address = server.address());
+            tokio::spawn(server.serve(board.clone(), shutdown.clone()));
+            Ok(())
+        }
+        Err(error) if asked => Err(Stop::failed(format_args!(
+            "{LISTEN}={address} cannot be listened on: {error}; set another address, or `off`"
+        ))),
+        Err(error) => {
+            tracing::warn!(
+                "/livez and /readyz are not served, {address} cannot be listened on: {error}; set {LISTEN} to another \
+                 address, or to `off`"
+            );
+            Ok(())
+        }
     }
-    Ok(ended)
 }

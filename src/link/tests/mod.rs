@@ -2,6 +2,7 @@
 
 mod endings;
 mod pace;
+mod recorded;
 mod session;
 mod wire;
 

@@ -96,7 +96,9 @@ impl Conversation<'_, '_> {
             Err(error) => return Leave { end: End::Failed(error), code: Some(close::NORMAL) },
         };
         let answer_by = Instant::now() + retry.handshake;
-        let mut ping = interval_at(Instant::now() + retry.ping, retry.ping);
+        // A period of nothing is not one.
+        let period = retry.ping.max(Duration::from_millis(1));
+        let mut ping = interval_at(Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let connected = born.is_some();

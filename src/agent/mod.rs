@@ -1,2 +1,212 @@
 //! What a command of the plane means: deadlines, batches, undoing. A function from command to reply, plus the handle
 //! to send INGEST; testable without a socket.
+//!
+//! A command's life: [`Agent::command`](Receiver::command) remembers its id (`once`) and spawns it; `command` gives
+//! it a budget and a lane and carries it out; `discover`, `ingest` and `subscribe` say what each type means; the
+//! reply goes to every session that asked, and what was made for a reply that nobody could take is undone.
+
+mod batch;
+mod command;
+mod courier;
+mod discover;
+mod drain;
+mod ingest;
+mod job;
+mod lanes;
+mod once;
+mod scout;
+mod shape;
+mod subscribe;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    exchange::{Command, CommandBody, Reply},
+    link::{Receiver, Session, State},
+    model::Error,
+    provider::Provider,
+    settings::Process,
+};
+
+/// How the agent of one integration works.
+#[derive(Debug, Clone)]
+pub struct AgentSettings {
+    /// The plane's id of the integration.
+    pub integration_id: String,
+    /// What one command may cost; the plane waits 60 s.
+    pub budget: Duration,
+    /// How long the plane is left to know an ingest job before the first INGEST.
+    pub ingest_pause: Duration,
+    /// A batch is sent when it holds so many bytes,
+    pub batch_bytes: usize,
+    /// or so many APIs,
+    pub batch_apis: usize,
+    /// or has waited so long.
+    pub batch_wait: Duration,
+    /// How long a reply to INGEST is waited for.
+    pub reply_wait: Duration,
+    /// How long work may go on after SIGTERM.
+    pub drain: Duration,
+}
+
+impl AgentSettings {
+    /// Those of `process`, for the integration `integration_id`.
+    pub fn new(integration_id: impl Into<String>, process: &Process) -> Self {
+        Self {
+            integration_id: integration_id.into(),
+            budget: process.budget,
+            ingest_pause: process.ingest_pause,
+            batch_bytes: process.batch_bytes,
+            batch_apis: process.batch_apis,
+            batch_wait: process.batch_wait,
+            reply_wait: process.reply_wait,
+            drain: process.drain,
+        }
+    }
+}
+
+/// Carries out the plane's commands for one integration.
+pub struct Agent {
+    settings: AgentSettings,
+    provider: Arc<dyn Provider>,
+    sessions: watch::Receiver<State>,
+    /// What somebody waits for: commands, jobs, undoing. Empty means idle.
+    tracker: TaskTracker,
+    /// What may end at any time without loss: listings for a later DISCOVER.
+    background: TaskTracker,
+    /// Cancelled by SIGTERM: no DISCOVER, no START_INGEST any more, jobs end.
+    draining: CancellationToken,
+    /// Cancelled shortly before the end of the drain: everything stops and undoes.
+    give_up: CancellationToken,
+    once: Mutex<once::Once>,
+    lanes: lanes::Lanes,
+    listing: Mutex<Option<Arc<discover::Listing>>>,
+    jobs: job::Jobs,
+    health: watch::Sender<Option<String>>,
+}
+
+impl Agent {
+    /// An agent that carries out commands by `provider` and sends INGEST on the session that `sessions` tells.
+    pub fn new(settings: AgentSettings, provider: Arc<dyn Provider>, sessions: watch::Receiver<State>) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            provider,
+            sessions,
+            tracker: TaskTracker::new(),
+            background: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            give_up: CancellationToken::new(),
+            once: Mutex::default(),
+            lanes: lanes::Lanes::new(),
+            listing: Mutex::default(),
+            jobs: job::Jobs::default(),
+            health: watch::Sender::new(None),
+        })
+    }
+
+    /// What a person should know of the gateway's state, for the `detail` of HEALTH_CHECK: `None` when the last list
+    /// was whole, else which sources failed and why.
+    pub fn health_detail(&self) -> watch::Receiver<Option<String>> {
+        self.health.subscribe()
+    }
+
+    fn integration(&self) -> &str {
+        &self.settings.integration_id
+    }
+
+    fn once(&self) -> MutexGuard<'_, once::Once> {
+        self.once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells `detail` to whoever watches, when it is news.
+    fn tell_health(&self, detail: Option<String>) {
+        self.health.send_if_modified(|now| {
+            let news = *now != detail;
+            *now = detail;
+            news
+        });
+    }
+
+    /// The live session, waited for; `None` when there will be none any more.
+    async fn connected(&self) -> Option<Session> {
+        let mut sessions = self.sessions.clone();
+        loop {
+            match &*sessions.borrow_and_update() {
+                State::Connected { session, .. } if !session.is_gone() => return Some(session.clone()),
+                State::Closed => return None,
+                _ => {}
+            }
+            sessions.changed().await.ok()?;
+        }
+    }
+}
+
+impl Receiver for Agent {
+    fn command(self: Arc<Self>, command: Command, session: Session) {
+        let arrived = Instant::now();
+        // A command without an id cannot be told from another one without.
+        let key = if command.id.is_empty() { uuid::Uuid::new_v4().to_string() } else { command.id.clone() };
+        let seen = self.once().arrive(&key, &session);
+        let again: Reply = match seen {
+            once::Seen::New => {
+                let agent = Arc::clone(&self);
+                self.tracker.spawn(agent.carry_out(command, key, arrived));
+                return;
+            }
+            once::Seen::Running => {
+                tracing::info!(
+                    integration = self.integration(),
+                    command = command.id,
+                    kind = command.body.kind(),
+                    "delivered again while it is carried out; it will be answered twice"
+                );
+                return;
+            }
+            once::Seen::Answered(reply) => reply,
+            once::Seen::Carried => command
+                .fail("this command was carried out before and its answer is not kept any more; nothing was done now"),
+        };
+        let agent = Arc::clone(&self);
+        self.tracker.spawn(async move {
+            let taken = session.reply(again).await.is_ok();
+            tracing::info!(
+                integration = agent.integration(),
+                command = command.id,
+                kind = command.body.kind(),
+                taken,
+                "delivered again; answered as before"
+            );
+        });
+    }
+}
+
+/// The ERROR of what cannot be begun, or not ended, because the process ends.
+fn shutting_down() -> Error {
+    Error::unavailable("the agent is shutting down; try again in a minute")
+}
+
+/// The [`model::Api::id`](crate::model::Api::id) that `body` names.
+fn api_of(body: &CommandBody) -> Option<&str> {
+    match body {
+        CommandBody::Subscribe { api_id, .. } | CommandBody::Unsubscribe { api_id, .. } => Some(api_id),
+        _ => None,
+    }
+}
+
+/// The subscription's id that `body` names.
+fn subscription_of(body: &CommandBody) -> Option<&str> {
+    match body {
+        CommandBody::Subscribe { subscription, .. } | CommandBody::Unsubscribe { subscription, .. } => {
+            Some(&subscription.id)
+        }
+        _ => None,
+    }
+}

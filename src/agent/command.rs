@@ -1,0 +1,299 @@
+//! A command's way: a place in its lane, a budget, the work, the reply to everybody who waits, one line in the log.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
+
+use super::{Agent, api_of, ingest::Prepared, once::REPLY_KEPT, shutting_down, subscribe::Made, subscription_of};
+use crate::{
+    exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody},
+    link::{AskError, Session},
+    model::{Class, Error},
+    provider::Call,
+};
+
+/// How long a provider may need to return after it was told to stop. The plane waits 60 s, the budget is 50 s.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// What a command came to.
+pub(super) struct Done {
+    /// The reply's content.
+    pub(super) body: ReplyBody,
+    /// What hangs on whether the reply gets through.
+    pub(super) effect: Effect,
+    /// For the log: numbers, how it went.
+    pub(super) note: String,
+}
+
+/// What hangs on whether the reply gets through.
+pub(super) enum Effect {
+    /// Nothing.
+    None,
+    /// A grant was made: it is undone when nobody could take the reply.
+    Granted(Box<Made>),
+    /// A job begins: it is dropped when nobody could take the reply.
+    Job(Box<Prepared>),
+}
+
+pub(super) type Outcome = Result<Done, Error>;
+
+impl Done {
+    pub(super) fn new(body: ReplyBody, note: impl Into<String>) -> Self {
+        Self { body, effect: Effect::None, note: note.into() }
+    }
+}
+
+impl Agent {
+    /// Carries out `command`, which arrived at `arrived` and is remembered as `key`.
+    pub(super) async fn carry_out(self: Arc<Self>, command: Command, key: String, arrived: Instant) {
+        let command = Arc::new(command);
+        let outcome = match self.lanes.admit(&command.body) {
+            Ok(place) => {
+                let outcome = self.within_budget(&command, &key, arrived).await;
+                drop(place);
+                outcome
+            }
+            Err(error) => Err(error),
+        };
+        let (reply, effect, note, class) = match outcome {
+            Ok(done) => (command.succeed(done.body), done.effect, done.note, None),
+            Err(error) => {
+                let mut reply = command.fail(error.sentence());
+                if !is_ours(&command.body) {
+                    reply.body = ReplyBody::NoReply;
+                }
+                (reply, Effect::None, error.sentence().to_owned(), Some(error.class()))
+            }
+        };
+        let undoable = !matches!(effect, Effect::None);
+        let taken = self.answer(&command, &key, reply, undoable).await;
+        self.log(&command, arrived, &note, class, taken.is_some(), undoable);
+        match (effect, taken) {
+            (Effect::None, _) | (Effect::Granted(_), Some(_)) => {}
+            (Effect::Granted(made), None) => self.undo(*made).await,
+            (Effect::Job(job), Some(session)) => self.launch(*job, &session),
+            // Dropping it stops its list.
+            (Effect::Job(job), None) => drop(job),
+        }
+    }
+
+    /// The work of `command`, told to stop at the end of its budget, when nobody waits for it any more and when the
+    /// process ends; given up on a little later, and then left to end and undo by itself.
+    async fn within_budget(self: &Arc<Self>, command: &Arc<Command>, key: &str, arrived: Instant) -> Outcome {
+        let call = Call {
+            id: command.id.clone(),
+            deadline: arrived + self.settings.budget,
+            cancel: self.give_up.child_token(),
+        };
+        let mut work = self.tracker.spawn(Arc::clone(self).work(Arc::clone(command), call.clone()));
+        let nobody_waits = async {
+            match command.body {
+                // What is to be taken away is taken away, whoever listens.
+                CommandBody::Unsubscribe { .. } => std::future::pending().await,
+                _ => self.nobody_waits(key).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            done = &mut work => return self.joined(done),
+            () = tokio::time::sleep_until(call.deadline) => {}
+            () = call.cancel.cancelled() => {}
+            () = nobody_waits => {}
+        }
+        call.cancel.cancel();
+        tokio::select! {
+            biased;
+            done = &mut work => return self.joined(done),
+            () = tokio::time::sleep(GRACE) => {}
+        }
+        self.tracker.spawn(Arc::clone(self).settle_late(Arc::clone(command), work));
+        Err(Error::unavailable(format!(
+            "{} did not end within {} s; what it may still do is undone, try again in a minute",
+            command.body.kind(),
+            self.settings.budget.as_secs_f64()
+        )))
+    }
+
+    async fn work(self: Arc<Self>, command: Arc<Command>, call: Call) -> Outcome {
+        match &command.body {
+            CommandBody::Discover => self.discover(&call).await,
+            CommandBody::StartIngest { job_id, api_ids } => self.start_ingest(&call, job_id, api_ids).await,
+            CommandBody::Subscribe { api_id, subscription } => self.subscribe(&call, api_id, subscription).await,
+            CommandBody::Unsubscribe { api_id, subscription } => self.unsubscribe(&call, api_id, subscription).await,
+            CommandBody::Unknown { kind, fault: Some(fault) } => {
+                Err(Error::invalid(format!("the {kind} command could not be read: {fault}")))
+            }
+            other => Err(Error::invalid(format!("No handler found for command type '{}'. Ignoring", other.kind()))),
+        }
+    }
+
+    /// What a finished task came to; a panic is an error like others.
+    fn joined(&self, done: Result<Outcome, JoinError>) -> Outcome {
+        let outcome = done.unwrap_or_else(|failed| Err(panicked(failed)));
+        outcome.map_err(|error| {
+            let cut_short = self.give_up.is_cancelled() && error.class().is_passing();
+            if cut_short { shutting_down().caused_by(error) } else { error }
+        })
+    }
+
+    /// Waits for work that was given up on, and undoes what it made after all.
+    async fn settle_late(self: Arc<Self>, command: Arc<Command>, work: JoinHandle<Outcome>) {
+        let outcome = work.await.unwrap_or_else(|failed| Err(panicked(failed)));
+        tracing::warn!(
+            integration = self.integration(),
+            command = command.id,
+            kind = command.body.kind(),
+            subscription = subscription_of(&command.body),
+            outcome = outcome.as_ref().err().map(Error::sentence),
+            "ended after it was given up on"
+        );
+        if let Ok(Done { effect: Effect::Granted(made), .. }) = outcome {
+            self.undo(*made).await;
+        }
+    }
+
+    /// Done when every session that waits for `key`'s reply has ended.
+    async fn nobody_waits(&self, key: &str) {
+        loop {
+            let alive = self.once().alive(key);
+            match alive {
+                Some(session) => session.gone().await,
+                None => return,
+            }
+        }
+    }
+
+    /// Sends `reply` to everybody who waits for it; the session whose socket took it, if one did.
+    async fn answer(
+        self: &Arc<Self>,
+        command: &Command,
+        key: &str,
+        mut reply: Reply,
+        undoable: bool,
+    ) -> Option<Session> {
+        let mut taken = None;
+        let mut replaced = false;
+        loop {
+            // What is undone counts as not carried out.
+            let stands = taken.is_some() || replaced || !undoable;
+            let waiting = self.once().next(key, stands.then_some(&reply));
+            if waiting.is_empty() {
+                break;
+            }
+            for session in waiting {
+                loop {
+                    match session.reply(reply.clone()).await {
+                        Ok(()) if !replaced => taken = Some(session),
+                        Ok(()) | Err(AskError::Gone(_) | AskError::Silence(_)) => {}
+                        Err(AskError::Encode(EncodeError::TooLong { len, limit })) => {
+                            if !shrink(&mut reply, len, limit) {
+                                if replaced {
+                                    break;
+                                }
+                                replaced = true;
+                                reply = command.fail(format!(
+                                    "the answer is {len} bytes long and the plane takes {limit} at most"
+                                ));
+                            }
+                            continue;
+                        }
+                    }
+                    break;
+                }
+            }
+        }
+        if matches!(reply.body, ReplyBody::Subscribe(Some(_)) | ReplyBody::Discover(Some(_))) {
+            let (agent, key) = (Arc::downgrade(self), key.to_owned());
+            tokio::spawn(expire_later(agent, key));
+        }
+        if replaced { None } else { taken }
+    }
+
+    /// The one line that every command ends in.
+    fn log(&self, command: &Command, arrived: Instant, note: &str, class: Option<Class>, taken: bool, undoable: bool) {
+        let outcome = match (class, taken, undoable) {
+            (Some(_), true, _) => "error",
+            (Some(_), false, _) => "error, and nobody took the answer",
+            (None, true, _) => "succeeded",
+            (None, false, false) => "succeeded, and nobody took the answer",
+            (None, false, true) => "nobody took the answer; it is undone",
+        };
+        let (integration, id, kind) = (self.integration(), &command.id, command.body.kind());
+        let (api, subscription) = (api_of(&command.body), subscription_of(&command.body));
+        let millis = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let class = class.map(Class::word);
+        if class.is_none() && taken {
+            tracing::info!(integration, command = id, kind, api, subscription, millis, outcome, "{kind}: {note}");
+        } else {
+            tracing::warn!(
+                integration,
+                command = id,
+                kind,
+                api,
+                subscription,
+                millis,
+                outcome,
+                class,
+                "{kind}: {note}"
+            );
+        }
+    }
+}
+
+/// Whether a command of this kind is the agent's to answer; the others are the link's and never come here.
+fn is_ours(body: &CommandBody) -> bool {
+    matches!(
+        body,
+        CommandBody::Discover
+            | CommandBody::StartIngest { .. }
+            | CommandBody::Subscribe { .. }
+            | CommandBody::Unsubscribe { .. }
+            | CommandBody::Unknown { .. }
+    )
+}
+
+/// Makes a DISCOVER reply that is `len` bytes long fit into `limit`; `false` when there is nothing to leave out.
+fn shrink(reply: &mut Reply, len: usize, limit: usize) -> bool {
+    let ReplyBody::Discover(Some(discovered)) = &mut reply.body else { return false };
+    let all = discovered.apis.len();
+    if all == 0 {
+        return false;
+    }
+    let fitting = all.saturating_mul(limit) / len.max(1);
+    discovered.apis.truncate((fitting * 9 / 10).min(all - 1));
+    discovered.partial = true;
+    tracing::warn!(
+        all,
+        told = discovered.apis.len(),
+        "the plane's messages are too short for all APIs that were found"
+    );
+    true
+}
+
+/// Drops the reply of `key` when no plane waits for it any more, without keeping the agent alive.
+async fn expire_later(agent: Weak<Agent>, key: String) {
+    tokio::time::sleep(REPLY_KEPT).await;
+    if let Some(agent) = agent.upgrade() {
+        agent.once().expire(&key);
+    }
+}
+
+/// A task that ended without a result, as an error.
+pub(super) fn panicked(failed: JoinError) -> Error {
+    let text = match failed.try_into_panic() {
+        Ok(panic) => panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned()),
+        Err(_) => "the task was dropped".to_owned(),
+    };
+    tracing::error!(panic = text, "a fault of this program; please report it with the lines before this one");
+    Error::bug("a fault of this program; its log has the details, please report it")
+}

@@ -1,0 +1,194 @@
+//! DISCOVER: the preview. A list that outlives its command goes on, and the next DISCOVER within ten minutes uses it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Agent,
+    command::{Done, Outcome, panicked},
+    shape::shape,
+    shutting_down,
+};
+use crate::{
+    exchange::{Discovered, ReplyBody},
+    model::{Api, Class, Error, Texts},
+    provider::{Call, Found},
+};
+
+/// How long a list may take, also when no command waits for it any more.
+pub(super) const LISTING: Duration = Duration::from_mins(10);
+
+/// How long what a late list found is used.
+const KEPT: Duration = Duration::from_mins(10);
+
+/// What a provider may find before somebody takes it.
+pub(super) const FOUND: usize = 64;
+
+/// A list of the gateway, under way or ended.
+pub(super) struct Listing {
+    progress: watch::Sender<Progress>,
+    /// A DISCOVER ran out of time with it: it goes on and is kept.
+    late: AtomicBool,
+    cancel: CancellationToken,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// All that the preview reads of them.
+    apis: Vec<Api>,
+    failed: Vec<String>,
+    left_out: usize,
+    ended: Option<Result<(), (Class, String)>>,
+}
+
+impl Agent {
+    pub(super) async fn discover(self: &Arc<Self>, call: &Call) -> Outcome {
+        if self.draining.is_cancelled() {
+            return Err(shutting_down());
+        }
+        let listing = self.listing_for(call);
+        let mut progress = listing.progress.subscribe();
+        let ended = tokio::select! {
+            biased;
+            _ = progress.wait_for(|progress| progress.ended.is_some()) => true,
+            () = self.draining.cancelled() => return Err(shutting_down()),
+            () = tokio::time::sleep_until(call.deadline) => false,
+            () = call.cancel.cancelled() => {
+                listing.late.store(true, Ordering::Relaxed);
+                return Err(Error::unavailable("nobody waits for this DISCOVER any more; its list goes on"));
+            }
+        };
+        if !ended {
+            listing.late.store(true, Ordering::Relaxed);
+        }
+        let progress = listing.progress.borrow();
+        let ended = ended || progress.ended.is_some();
+        if let Some(Err((class, sentence))) = &progress.ended {
+            return Err(Error::new(*class, sentence.clone()));
+        }
+        if !ended && progress.apis.is_empty() && !progress.failed.is_empty() {
+            return Err(Error::unavailable(format!(
+                "nothing was found in {} s, and some sources failed ({}); the list goes on, try again in a minute",
+                self.settings.budget.as_secs_f64(),
+                progress.failed.join("; ")
+            )));
+        }
+        let note = format!(
+            "{} APIs found, {} left out, {} sources failed{}",
+            progress.apis.len(),
+            progress.left_out,
+            progress.failed.len(),
+            if ended { "" } else { "; out of time, the list goes on" }
+        );
+        Ok(Done::new(ReplyBody::Discover(Some(Discovered { apis: progress.apis.clone(), partial: !ended })), note))
+    }
+
+    /// The list that is under way or was late, else a new one.
+    fn listing_for(self: &Arc<Self>, call: &Call) -> Arc<Listing> {
+        let mut slot = self.listing();
+        if let Some(listing) = &*slot {
+            return Arc::clone(listing);
+        }
+        let listing = Arc::new(Listing {
+            progress: watch::Sender::default(),
+            late: AtomicBool::new(false),
+            cancel: self.give_up.child_token(),
+        });
+        *slot = Some(Arc::clone(&listing));
+        drop(slot);
+        self.background.spawn(Arc::clone(self).list(Arc::clone(&listing), call.id.clone()));
+        listing
+    }
+
+    fn listing(&self) -> MutexGuard<'_, Option<Arc<Listing>>> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn list(self: Arc<Self>, listing: Arc<Listing>, id: String) {
+        let call = Call { id, deadline: Instant::now() + LISTING, cancel: listing.cancel.clone() };
+        let (found, mut finds) = mpsc::channel(FOUND);
+        let agent = Arc::clone(&self);
+        let list = self.background.spawn(async move { agent.provider.list(&call, found).await });
+        let mut ids = HashSet::new();
+        while let Some(find) = finds.recv().await {
+            match find {
+                Found::Api(listed) if ids.insert(listed.api.unique_id.clone()) => {
+                    let api = preview(listed.api);
+                    listing.progress.send_modify(|progress| progress.apis.push(api));
+                }
+                Found::Api(_) => {}
+                Found::LeftOut { what, why } => {
+                    tracing::debug!(integration = self.integration(), what, why, "left out");
+                    listing.progress.send_modify(|progress| progress.left_out += 1);
+                }
+                Found::Failed { source, error } => {
+                    let failed = self.source_failed(&source, &error);
+                    listing.progress.send_modify(|progress| progress.failed.push(failed));
+                }
+            }
+        }
+        let ended = list.await.unwrap_or_else(|failed| Err(panicked(failed)));
+        self.tell_list(&ended, &listing.progress.borrow().failed);
+        let useful = ended.is_ok();
+        let ended = ended.map_err(|error| (error.class(), error.sentence().to_owned()));
+        listing.progress.send_modify(|progress| progress.ended = Some(ended));
+        if useful && listing.late.load(Ordering::Relaxed) {
+            tracing::info!(
+                integration = self.integration(),
+                apis = listing.progress.borrow().apis.len(),
+                "the list that a DISCOVER did not wait for has ended; a DISCOVER in the next ten minutes uses it"
+            );
+            tokio::select! {
+                () = tokio::time::sleep(KEPT) => {}
+                () = self.draining.cancelled() => {}
+            }
+        }
+        self.listing().take_if(|kept| Arc::ptr_eq(kept, &listing));
+    }
+
+    /// One source failed beside others: a line in the log, and the text that names it.
+    pub(super) fn source_failed(&self, source: &str, error: &Error) -> String {
+        tracing::warn!(
+            integration = self.integration(),
+            source,
+            class = error.class().word(),
+            "{source} could not be listed and is left out: {error}"
+        );
+        format!("{source}: {}: {error}", error.class().word())
+    }
+
+    /// What a list says about the gateway's health.
+    pub(super) fn tell_list(&self, ended: &Result<(), Error>, failed: &[String]) {
+        match ended {
+            Err(error) => self.tell_health(Some(format!("{}: {error}", error.class().word()))),
+            Ok(()) if failed.is_empty() => self.tell_health(None),
+            Ok(()) => self.tell_health(Some(failed.join("; "))),
+        }
+    }
+}
+
+/// All of `api` that the preview reads, with the name that an ingest would give it.
+fn preview(api: Api) -> Api {
+    let mut api = Api {
+        description: None,
+        connection: Texts::new(),
+        plans: Vec::new(),
+        documents: Vec::new(),
+        metadata: Vec::new(),
+        ..api
+    };
+    shape(&mut api);
+    api
+}

@@ -1,1 +1,0 @@
-//! How messages look in JSON: private mirrors of the public types, with Gravitee's names.

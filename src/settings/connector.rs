@@ -122,7 +122,12 @@ fn endpoint(reader: &mut Reader<'_>, name: &str, text: &str) -> (Option<Url>, St
         Ok(url) => url,
         Err(error) => {
             let found = if text.contains(['@', '?']) { MASK.to_owned() } else { shown(text) };
-            reader.fault(name, Some(found.clone()), format!("this is no address ({error}); {ACCEPTED}"));
+            let says = if text.contains("://[your") || text.contains("://<") {
+                format!("this is the placeholder of an example; {ACCEPTED}")
+            } else {
+                format!("this is no address ({error}); {ACCEPTED}")
+            };
+            reader.fault(name, Some(found.clone()), says);
             return (None, found);
         }
     };

@@ -12,7 +12,7 @@ use super::{
 
 /// Properties of Gravitee's agent that this one does not need, with what is to be said of them. Folded; one that ends
 /// with `_` stands for all below it.
-const NOT_NEEDED: [(&str, &str); 16] = [
+const NOT_NEEDED: [(&str, &str); 17] = [
     ("integration_connector_ws_keepalive", "connections are always kept alive"),
     ("integration_connector_ws_maxretry", "the agent tries again for ever"),
     ("services_", "/livez and /readyz are served instead; see FEDERATION_AGENT_LISTEN"),
@@ -20,6 +20,7 @@ const NOT_NEEDED: [(&str, &str); 16] = [
     ("secret_", "secrets come from files; see the variables that end with _FILE"),
     ("cloud_", "only the token and the client's ssl and proxy are read"),
     ("node_", "see FEDERATION_AGENT_LOG"),
+    ("log_level", "see FEDERATION_AGENT_LOG"),
     ("logging_", "see FEDERATION_AGENT_LOG"),
     ("http_", "see FEDERATION_AGENT_LISTEN"),
     ("cluster_", "the agent needs no cluster"),

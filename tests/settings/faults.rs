@@ -126,6 +126,20 @@ fn unknown_names_are_warned_of_with_what_was_meant() {
 }
 
 #[test]
+fn placeholders_of_gravitees_examples_are_faults() {
+    let mut variables = ENOUGH.to_vec();
+    variables[0].1 = "https://[your-APIM-management-API-host]/integration-controller";
+    variables[2].1 = "bearer [your-token]";
+    variables[4].1 = "[your-integration-id]";
+    variables.push(("GRAVITEE_LOG_LEVEL", "DEBUG"));
+    insta::assert_snapshot!(load(&variables).unwrap_err(), @r"
+    gravitee_integration_connector_ws_endpoints_0=https://[your-APIM-management-API-host]/integration-controller: this is the placeholder of an example; an address like https://apim.example.com/integration-controller is accepted
+    gravitee_integration_connector_ws_headers_0_value=********: this is the placeholder of an example; put the token there
+    gravitee_integration_providers_0_integrationId=[your-integration-id]: this is the placeholder of an example; the id that the console shows for the integration is accepted, like f3b1c6a2-9d4e-4c57-8a30-2b6f0e1d9c84
+    ");
+}
+
+#[test]
 fn what_is_missing_names_what_was_meant() {
     let mut variables = ENOUGH.to_vec();
     variables[4].0 = "gravitee_integration_providers_0_integrationid";

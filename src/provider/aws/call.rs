@@ -208,6 +208,16 @@ impl Target {
     }
 }
 
+/// `work` that asks for no time itself, such as finding out who we are; `what` it is for is told when it is given up.
+pub(super) async fn within<T>(call: &Call, what: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = call.cancel.cancelled() => Err(Error::unavailable(format!("{what} was given up: nobody waits for it any more"))),
+        () = sleep_until(call.deadline) => Err(Error::unavailable(format!("{what} did not come about in the time for this command"))),
+    }
+}
+
 /// What is told when the time is over while something that failed before is tried again.
 fn ended(last: Failure, asked: &Asked<'_>) -> Failure {
     last.during(format!("no time is left for another {}", asked.operation))

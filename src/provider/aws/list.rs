@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::{
     Inner,
     address::StageAddress,
-    call::Operation,
+    call::{Operation, within},
     client::{Access, Target},
     failure::Failure,
     foreign::Names,
@@ -53,7 +53,7 @@ impl From<Failure> for Ended {
 /// Finds everything; see [`Provider::list`](crate::provider::Provider::list).
 pub(super) async fn list(inner: &Inner, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
     let Inner { access, names, .. } = inner;
-    let targets = access.targets().await;
+    let targets = within(call, "finding out which accounts there are", access.targets()).await?;
     let sources = targets.len();
     let seen = Mutex::new(HashSet::new());
     let failed: Mutex<Vec<(Class, String)>> = Mutex::default();

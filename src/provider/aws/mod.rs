@@ -102,7 +102,8 @@ impl Provider for Aws {
     async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error> {
         let Inner { access, routes, .. } = &*self.0;
         let address = foreign::address(&listed.api.id, &listed.api.connection)?;
-        let target = foreign::target(access, routes, call, &address, &listed.api.connection).await?;
+        let finding = foreign::target(access, routes, call, &address, &listed.api.connection);
+        let target = call::within(call, "finding the account of the API", finding).await??;
         let document = export::read(&target, call, &address).await?;
         Ok(Api { documents: vec![document], ..listed.api.clone() })
     }

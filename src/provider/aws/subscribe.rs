@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner,
     address::StageAddress,
-    call::Operation,
+    call::{Operation, within},
     client::Target,
     failure::{Cause, Effect, Failure},
     foreign, list,
@@ -109,7 +109,8 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         Error::invalid("the subscription names no plan (planId is missing): no usage plan to bind a key to")
     })?;
     let address = foreign::address(api_id, metadata)?;
-    let target = foreign::target(&inner.access, &inner.routes, call, &address, metadata).await?;
+    let finding = foreign::target(&inner.access, &inner.routes, call, &address, metadata);
+    let target = within(call, "finding the account of the API", finding).await??;
     // The plan is looked at before anything is made. The list is the one way that the published policy allows.
     let plans = list::usage_plans(&target, call).await?;
     let plan = foreign::plan(&plans, &address, plan_id)?.clone();

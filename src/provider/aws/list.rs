@@ -1,7 +1,7 @@
 //! Discovery: what an account has in a region, from its lists alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -100,30 +100,39 @@ struct Scan<'a> {
     seen: &'a Mutex<HashSet<String>>,
 }
 
-/// What plans name: REST API id and stage, in order.
-type Covered<'a> = BTreeSet<(&'a str, &'a str)>;
+/// What plans name, by REST API id and stage, and the plans that do.
+type Covered<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a PlanFacts>>;
+
+fn covered(plans: &[PlanFacts]) -> Covered<'_> {
+    let mut covered = Covered::new();
+    for plan in plans {
+        for (api, stage) in &plan.stages {
+            covered.entry((api, stage)).or_default().push(plan);
+        }
+    }
+    covered
+}
 
 impl Scan<'_> {
     async fn run(&self) -> Result<(), Ended> {
         let plans = usage_plans(self.target, self.call).await?;
-        let covered: Covered<'_> =
-            plans.iter().flat_map(|plan| &plan.stages).map(|(api, stage)| (api.as_str(), stage.as_str())).collect();
-        let rest_apis = self.rest_apis(&plans, &covered).await?;
+        let covered = covered(&plans);
+        let rest_apis = self.rest_apis(&covered).await?;
         let names: HashMap<String, String> =
             rest_apis.iter().map(|rest_api| (rest_api.id.clone(), rest_api.name.clone())).collect();
         if self.access.config.without_plan {
-            return self.every_stage(&rest_apis, &plans, &covered, &names).await;
+            return self.every_stage(&rest_apis, &covered, &names).await;
         }
         for rest_api in &rest_apis {
             for stage in stages_of(&covered, &rest_api.id) {
-                self.send(rest_api, stage, &plans, &names).await?;
+                self.send(rest_api, stage, &covered, &names).await?;
             }
         }
         Ok(())
     }
 
     /// Every REST API whose stages may be handed over. The others, and what plans name in vain, are left out.
-    async fn rest_apis(&self, plans: &[PlanFacts], covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
+    async fn rest_apis(&self, covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
         let operation = Operation::get("GetRestApis", "/restapis");
         let mut all: BTreeMap<String, RestApiFacts> = BTreeMap::new();
         let mut pages = Pages::default();
@@ -135,8 +144,8 @@ impl Scan<'_> {
             all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
             pages.turn(answer.position, &operation, self.target)?;
         }
-        for (api, stage) in covered.iter().filter(|(api, _)| !all.contains_key(*api)) {
-            let plan = plans.iter().find(|plan| plan.covers(api, stage)).map_or("", |plan| &plan.name);
+        for ((api, stage), plans) in covered.iter().filter(|((api, _), _)| !all.contains_key(*api)) {
+            let plan = plans.first().map_or("", |plan| &plan.name);
             let why = format!(
                 "the usage plan {plan} names it, but its REST API does not exist any more or is not shown to the agent"
             );
@@ -160,7 +169,6 @@ impl Scan<'_> {
     async fn every_stage(
         &self,
         rest_apis: &[RestApiFacts],
-        plans: &[PlanFacts],
         covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Ended> {
@@ -181,7 +189,7 @@ impl Scan<'_> {
                             .await?;
                     }
                     for stage in &stages {
-                        self.send(rest_api, stage, plans, names).await?;
+                        self.send(rest_api, stage, covered, names).await?;
                     }
                 }
                 // Gone since the list was read, or kept from us: this one is left out, the others go on.
@@ -217,7 +225,7 @@ impl Scan<'_> {
         &self,
         rest_api: &RestApiFacts,
         stage: &str,
-        plans: &[PlanFacts],
+        covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Closed> {
         let address = StageAddress::new(&self.target.region, &rest_api.id, stage);
@@ -230,9 +238,9 @@ impl Scan<'_> {
             return Ok(());
         }
         self.names.put(&self.target.region, &rest_api.id, rest_api.name.clone());
-        let plans: Vec<&PlanFacts> = plans.iter().filter(|plan| plan.covers(&rest_api.id, stage)).collect();
+        let plans = covered.get(&(rest_api.id.as_str(), stage)).map_or(&[][..], Vec::as_slice);
         let found = map::Found { address: &address, account: self.target.number.as_deref() };
-        let api = map::api(found, rest_api, &plans, names, &self.access.config.api_name);
+        let api = map::api(found, rest_api, plans, names, &self.access.config.api_name);
         let listed = Listed { api, source: self.target.place.clone() };
         self.found.send(Found::Api(Box::new(listed))).await.map_err(|_| Closed)
     }
@@ -243,7 +251,7 @@ impl Scan<'_> {
 }
 
 fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<Item = &'a str> {
-    covered.range((rest_api, "")..).take_while(move |(api, _)| *api == rest_api).map(|(_, stage)| *stage)
+    covered.range((rest_api, "")..).take_while(move |((api, _), _)| *api == rest_api).map(|((_, stage), _)| *stage)
 }
 
 /// Every usage plan, whole: with a part of them an API's plans would be deleted in the plane.
@@ -314,7 +322,8 @@ mod tests {
 
     #[test]
     fn stages_of_one_rest_api_are_found() {
-        let covered: Covered<'_> = [("a", "dev"), ("a", "prod"), ("ab", "prod"), ("b", "x")].into();
+        let covered: Covered<'_> =
+            [("a", "dev"), ("a", "prod"), ("ab", "prod"), ("b", "x")].map(|stage| (stage, Vec::new())).into();
         let of = |api| stages_of(&covered, api).collect::<Vec<_>>();
         assert_eq!(of("a"), ["dev", "prod"]);
         assert_eq!(of("ab"), ["prod"]);

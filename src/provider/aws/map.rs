@@ -127,20 +127,18 @@ impl PlanFacts {
 
     /// The plan as the API `here` has it; `names` are the REST APIs' names by id.
     fn plan(&self, here: &StageAddress, names: &HashMap<String, String>) -> Plan {
-        let others: Vec<String> = self
-            .stages
-            .iter()
-            .filter(|(api, stage)| (api, stage) != (&here.rest_api, &here.stage))
+        let mut others = self.stages.iter().filter(|(api, stage)| (api, stage) != (&here.rest_api, &here.stage));
+        let named: Vec<String> = others
+            .by_ref()
+            .take(NAMED_STAGES)
             .map(|(api, stage)| format!("{} ({stage})", names.get(api).unwrap_or(api)))
             .collect();
+        let more = others.count();
         let mut parts: Vec<String> = self.description.clone().into_iter().collect();
-        if !others.is_empty() {
-            let more = others.len().saturating_sub(NAMED_STAGES);
-            let mut text = format!("A key of this plan also opens: {}", others[..others.len() - more].join(", "));
-            if more > 0 {
-                text = format!("{text}, and {more} more");
-            }
-            parts.push(format!("{text}."));
+        match more {
+            _ if named.is_empty() => {}
+            0 => parts.push(format!("A key of this plan also opens: {}.", named.join(", "))),
+            more => parts.push(format!("A key of this plan also opens: {}, and {more} more.", named.join(", "))),
         }
         Plan {
             id: self.id.clone(),

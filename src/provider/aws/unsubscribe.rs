@@ -8,6 +8,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     Inner,
     address::{StageAddress, region_of_url},
+    call::within,
     client::{Access, Account, Target},
     map::key,
     region::is_region,
@@ -41,10 +42,13 @@ pub(super) async fn unsubscribe(
         ))
     })?;
     let region = region(api_id, metadata);
-    let revoked = match metadata.get(key::ACCOUNT) {
-        Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
-        None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
-    }?;
+    let removing = async {
+        match metadata.get(key::ACCOUNT) {
+            Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
+            None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
+        }
+    };
+    let revoked = within(call, &format!("deleting the API key {key_id}"), removing).await??;
     tracing::info!(
         command = %call.id, subscription = %subscription.id, api_key_id = key_id,
         already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"

@@ -3,6 +3,7 @@
 
 use std::{env, path::Path, process::Command};
 
+#[expect(clippy::disallowed_methods, reason = "cargo speaks to a build script by environment variables")]
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=FEDERATION_AGENT_COMMIT");

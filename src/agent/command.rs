@@ -129,9 +129,7 @@ impl Agent {
             CommandBody::Unknown { kind, fault: Some(fault) } => {
                 Err(Error::invalid(format!("the {kind} command could not be read: {fault}")))
             }
-            other => {
-                Err(Error::invalid(format!("No handler found for command type '{}'. Ignoring", other.kind())))
-            }
+            other => Err(Error::invalid(format!("No handler found for command type '{}'. Ignoring", other.kind()))),
         }
     }
 
@@ -173,7 +171,11 @@ impl Agent {
 
     /// Sends `reply` to everybody who waits for it; the session whose socket took it, if one did.
     async fn answer(
-        self: &Arc<Self>, command: &Command, key: &str, mut reply: Reply, undoable: bool,
+        self: &Arc<Self>,
+        command: &Command,
+        key: &str,
+        mut reply: Reply,
+        undoable: bool,
     ) -> Option<Session> {
         let mut taken = None;
         let mut replaced = false;
@@ -214,9 +216,7 @@ impl Agent {
     }
 
     /// The one line that every command ends in.
-    fn log(
-        &self, command: &Command, arrived: Instant, note: &str, class: Option<Class>, taken: bool, undoable: bool,
-    ) {
+    fn log(&self, command: &Command, arrived: Instant, note: &str, class: Option<Class>, taken: bool, undoable: bool) {
         let outcome = match (class, taken, undoable) {
             (Some(_), true, _) => "error",
             (Some(_), false, _) => "error, and nobody took the answer",
@@ -231,7 +231,17 @@ impl Agent {
         if class.is_none() && taken {
             tracing::info!(integration, command = id, kind, api, subscription, millis, outcome, "{kind}: {note}");
         } else {
-            tracing::warn!(integration, command = id, kind, api, subscription, millis, outcome, class, "{kind}: {note}");
+            tracing::warn!(
+                integration,
+                command = id,
+                kind,
+                api,
+                subscription,
+                millis,
+                outcome,
+                class,
+                "{kind}: {note}"
+            );
         }
     }
 }
@@ -258,7 +268,11 @@ fn shrink(reply: &mut Reply, len: usize, limit: usize) -> bool {
     let fitting = all.saturating_mul(limit) / len.max(1);
     discovered.apis.truncate((fitting * 9 / 10).min(all - 1));
     discovered.partial = true;
-    tracing::warn!(all, told = discovered.apis.len(), "the plane's messages are too short for all APIs that were found");
+    tracing::warn!(
+        all,
+        told = discovered.apis.len(),
+        "the plane's messages are too short for all APIs that were found"
+    );
     true
 }
 

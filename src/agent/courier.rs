@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The plane gives up a job that it hears nothing of for so long.
-const JOB_SILENCE: Duration = Duration::from_secs(300);
+const JOB_SILENCE: Duration = Duration::from_mins(5);
 
 /// How often one API is sent alone when sessions end under it; a session ends for other reasons, too.
 const ALONE_OVER_LOST_SESSIONS: u32 = 3;
@@ -47,8 +47,6 @@ pub(super) struct Sent {
     pub(super) apis: usize,
     /// APIs that it did not take, with the reason.
     pub(super) given_up: Vec<(String, String)>,
-    /// APIs that were ready and not sent, since the job was ended.
-    pub(super) unsent: usize,
     /// Whether `done` was answered.
     pub(super) acknowledged: bool,
 }
@@ -94,6 +92,9 @@ impl Courier {
                 item = items.recv() => item,
                 () = tokio::time::sleep_until(due) => {
                     self.deliver(batcher.take()).await;
+                    if self.lost {
+                        break;
+                    }
                     due = Instant::now() + wait;
                     continue;
                 }
@@ -108,15 +109,14 @@ impl Courier {
                 self.deliver(batch).await;
                 due = Instant::now() + wait;
             }
+            if self.lost {
+                break;
+            }
         }
         if batcher.len() > 0 {
             self.deliver(batcher.take()).await;
         }
         // Whoever reads learns that nobody takes any more.
-        items.close();
-        while items.try_recv().is_ok() {
-            self.sent.unsent += 1;
-        }
         drop(items);
         self.finish().await;
         self.sent
@@ -133,8 +133,7 @@ impl Courier {
         let mut waiting = vec![batch];
         while let Some(mut batch) = waiting.pop() {
             if self.lost || self.end.is_cancelled() {
-                self.sent.unsent += batch.len();
-                continue;
+                return;
             }
             let failure = match self.ingest(&batch, false).await {
                 Ok(()) => {
@@ -145,8 +144,7 @@ impl Courier {
             };
             if let Failure::Over = failure {
                 self.lost |= !self.end.is_cancelled();
-                self.sent.unsent += batch.len();
-                continue;
+                return;
             }
             for item in &mut batch {
                 item.sent += 1;
@@ -166,6 +164,12 @@ impl Courier {
                 }
             }
         }
+    }
+
+    /// Sends nothing but `done`, for a job whose courier came to grief.
+    pub(super) async fn only_done(mut self) -> Sent {
+        self.finish().await;
+        self.sent
     }
 
     /// Sends `done`: without it the plane's job stays open for minutes, and nobody can discover meanwhile.

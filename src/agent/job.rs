@@ -48,8 +48,8 @@ struct Fed {
     gone: Vec<String>,
     /// Not sent, with the reason.
     left_out: Vec<(String, String)>,
-    /// Not read, since the job was ended.
-    unread: usize,
+    /// The job was ended before the list was.
+    listing: bool,
     /// The list broke off.
     broken: Option<Error>,
 }
@@ -103,7 +103,14 @@ impl Agent {
             () = self.give_up.cancelled() => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
-        let sent = Courier::new(Arc::clone(&self), job_id.clone(), end.clone()).run(taken).await;
+        let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());
+        let sent = match self.tracker.spawn(courier().run(taken)).await {
+            Ok(sent) => sent,
+            Err(failed) => {
+                panicked(failed);
+                courier().only_done().await
+            }
+        };
         drop(sending);
         let fed = feeding.await.unwrap_or_else(|failed| Fed { broken: Some(panicked(failed)), ..Fed::default() });
         self.report(&job_id, total, &fed, &sent, end.is_cancelled());
@@ -114,8 +121,8 @@ impl Agent {
         let integration = self.integration();
         let missing: Vec<String> =
             fed.left_out.iter().chain(&sent.given_up).map(|(id, why)| format!("{id} ({why})")).collect();
-        let cut = fed.unread + sent.unsent;
         let (apis, gone, left_out) = (sent.apis, fed.gone.len(), fed.left_out.len());
+        let cut = fed.counts.matched.saturating_sub(apis + gone + missing.len());
         let (given_up, skipped, failed) = (sent.given_up.len(), fed.counts.missing.len(), fed.counts.failed.len());
         if missing.is_empty() && cut == 0 && sent.acknowledged && fed.broken.is_none() && !ended {
             tracing::info!(integration, job, total, apis, gone, skipped, failed, "ingest done");
@@ -126,7 +133,8 @@ impl Agent {
             words.push(format!("not handed over: {}", names(&missing)));
         }
         if ended {
-            words.push(format!("ended early, {cut} or more were not read or not sent"));
+            let more = if fed.listing { " or more" } else { "" };
+            words.push(format!("ended early, {cut}{more} were not read or not sent"));
         } else if cut > 0 {
             words.push(format!("{cut} were not sent"));
         }
@@ -154,13 +162,14 @@ impl Agent {
 
 impl Feeder {
     async fn run(mut self, reads: Vec<Read>) -> Fed {
-        let end = self.end.clone();
+        let (end, courier) = (self.end.clone(), self.items.clone());
         tokio::select! {
             biased;
             () = end.cancelled() => {}
+            () = courier.closed() => {}
             () = self.feed(reads) => {}
         }
-        self.fed.unread += self.scout.unread();
+        self.fed.listing = self.scout.is_listing();
         self.fed.counts = std::mem::take(&mut self.scout.counts);
         self.fed
     }
@@ -213,9 +222,7 @@ impl Feeder {
         let units = u32::try_from(api.len().min(self.most).div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         // Neither is closed before this ends, unless the job is ended.
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
-        if self.items.send(Item::new(api, room)).await.is_err() {
-            self.fed.unread += 1;
-        }
+        self.items.send(Item::new(api, room)).await.ok();
     }
 }
 

@@ -68,11 +68,11 @@ impl Lanes {
         };
         tokio::select! {
             biased;
-            () = call.cancel.cancelled() => Err(Error::unavailable("nobody waits for this command any more; nothing was done")),
             turn = turn => turn.ok_or_else(|| Error::bug("a fault of this program: the lane is closed")),
             () = tokio::time::sleep_until(call.deadline) => Err(Error::unavailable(
                 "the command waited for others until its time was over; nothing was done, try again in a minute",
             )),
+            () = call.cancel.cancelled() => Err(Error::unavailable("nobody waits for this command any more; nothing was done")),
         }
     }
 

@@ -171,9 +171,8 @@ impl Receiver for Agent {
                 return;
             }
             once::Seen::Answered(reply) => reply,
-            once::Seen::Carried => command.fail(
-                "this command was carried out before and its answer is not kept any more; nothing was done now",
-            ),
+            once::Seen::Carried => command
+                .fail("this command was carried out before and its answer is not kept any more; nothing was done now"),
         };
         let agent = Arc::clone(&self);
         self.tracker.spawn(async move {

@@ -27,7 +27,7 @@ use crate::{
 const READS: usize = 8;
 
 /// How long one read may take.
-const READ_BUDGET: Duration = Duration::from_secs(60);
+const READ_BUDGET: Duration = Duration::from_mins(1);
 
 /// What an INGEST needs besides its APIs, in bytes; generous.
 pub(super) const ENVELOPE: usize = 4_096;
@@ -106,7 +106,11 @@ pub(super) enum Pace {
 impl Scout {
     /// Begins to list. `api_ids` are the ones to be handed over, all when empty; a message takes `message` bytes.
     pub(super) fn begin(
-        agent: &Arc<Agent>, job_id: &str, api_ids: &[String], cancel: CancellationToken, message: usize,
+        agent: &Arc<Agent>,
+        job_id: &str,
+        api_ids: &[String],
+        cancel: CancellationToken,
+        message: usize,
     ) -> Self {
         let (found, finds) = mpsc::channel(FOUND);
         let call =
@@ -139,11 +143,6 @@ impl Scout {
     /// Whether a first API of a source is still to be tried or being tried.
     pub(super) fn is_probing(&self) -> bool {
         !self.first.is_empty() || !self.running.is_empty()
-    }
-
-    /// How many APIs were found and not read.
-    pub(super) fn unread(&self) -> usize {
-        self.first.len() + self.rest.len() + self.running.len()
     }
 
     /// `listed` is to be read once more, last.
@@ -237,9 +236,7 @@ enum ListEvent {
     Ended(Result<(), Error>),
 }
 
-async fn list_event(
-    finds: &mut mpsc::Receiver<Found>, list: &mut Option<JoinHandle<Result<(), Error>>>,
-) -> ListEvent {
+async fn list_event(finds: &mut mpsc::Receiver<Found>, list: &mut Option<JoinHandle<Result<(), Error>>>) -> ListEvent {
     if let Some(found) = finds.recv().await {
         return ListEvent::Found(found);
     }

@@ -33,9 +33,7 @@ pub(super) struct Made {
 }
 
 impl Agent {
-    pub(super) async fn subscribe(
-        self: &Arc<Self>, call: &Call, api_id: &str, subscription: &Subscription,
-    ) -> Outcome {
+    pub(super) async fn subscribe(self: &Arc<Self>, call: &Call, api_id: &str, subscription: &Subscription) -> Outcome {
         if self.give_up.is_cancelled() {
             return Err(shutting_down());
         }
@@ -54,7 +52,10 @@ impl Agent {
     }
 
     pub(super) async fn unsubscribe(
-        self: &Arc<Self>, call: &Call, api_id: &str, subscription: &Subscription,
+        self: &Arc<Self>,
+        call: &Call,
+        api_id: &str,
+        subscription: &Subscription,
     ) -> Outcome {
         if self.give_up.is_cancelled() {
             return Err(shutting_down());

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use super::config;
+
 /// The version and, when it is known, the commit.
 pub(super) const VERSION: &str = env!("FEDERATION_AGENT_VERSION");
 
@@ -89,10 +91,18 @@ Exit codes: 0 nothing is broken, 1 something is, 2 the settings are wrong")]
     },
 
     /// Show every setting: its value, where it comes from, its default; secrets are masked
+    ///
+    /// Also what is doubtful and what is wrong, all at once. Asks nobody but the environment.
+    #[command(after_long_help = "\
+Examples:
+  federation-agent config
+  federation-agent config --output env > .env.example
+
+Exit codes: 0 nothing is wrong, 2 something is")]
     Config {
-        /// How the settings are printed: for people or for machines
-        #[arg(short, long, value_enum, default_value_t = TextOutput::Text)]
-        output: TextOutput,
+        /// How the settings are printed: as they stand (text, json), or as documents without values (markdown, env)
+        #[arg(short, long, value_enum, default_value_t = config::Format::Text)]
+        output: config::Format,
     },
 
     /// Print the least policy that the configured gateway access needs (AWS: IAM JSON)

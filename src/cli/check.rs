@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long the tries on one gateway may take in all.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Findings that may wait to be printed.
 const QUEUE: usize = 16;
 
@@ -59,12 +59,15 @@ pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exi
         for Gateway { integration, .. } in &gateways {
             teller.heading(&format!("plane, for integration {} ({})", integration.id, integration.kind));
             let link = wiring::link_settings(&settings.connector, &settings.process, integration);
-            let steps = tokio::select! {
-                steps = link::probe(&link, network.as_ref()) => steps,
-                () = cancel.cancelled() => return Err(interrupted()),
+            let (steps, mut received) = mpsc::channel(QUEUE);
+            let tell = async {
+                while let Some(step) = received.recv().await {
+                    teller.finding(&integration.id, &said(&step));
+                }
             };
-            for step in &steps {
-                teller.finding(&integration.id, &said(step));
+            tokio::select! {
+                _ = async { tokio::join!(link::probe(&link, network.as_ref(), steps), tell) } => {}
+                () = cancel.cancelled() => return Err(interrupted()),
             }
         }
         for Gateway { integration, provider } in &gateways {

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long a discovery may take in all; a person who has waited so long has pressed Ctrl-C before.
-const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const PATIENCE: Duration = Duration::from_mins(30);
 /// APIs that may wait to be counted.
 const QUEUE: usize = 64;
 

@@ -49,7 +49,8 @@ impl Stop {
                     terminal::complain(format_args!("  {fault}"));
                 }
                 terminal::complain(format_args!(
-                    "`federation-agent config` shows every setting, where it comes from and what it means."
+                    "`federation-agent config` shows every setting, where it comes from and what it means; \
+                     `federation-agent demo` needs none."
                 ));
                 Exit::Wrong
             }

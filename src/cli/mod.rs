@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod completions;
+pub mod config;
 mod demo;
 mod discover;
 mod exit;
@@ -20,6 +21,7 @@ use clap::Parser;
 
 use crate::settings::Environment;
 use arguments::{Arguments, Command};
+use exit::Exit;
 
 /// Runs what `arguments` ask for, with the settings of `environment`; the exit code is 0 (good), 1 (failed) or 2 (the
 /// settings or the arguments are wrong).
@@ -40,7 +42,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
         Command::Run => run::run(environment),
         Command::Check { output } => check::check(environment, output),
-        Command::Config { .. } => Ok(exit::Exit::Good),
+        Command::Config { output } => Ok(show(environment, output)),
     };
     exit.unwrap_or_else(|stop| stop.tell()).into()
+}
+
+/// `config`: every setting as it stands; wrong ones are among them, and end it with 2.
+fn show(environment: &Environment, format: config::Format) -> Exit {
+    let rendered = config::render(environment, format);
+    terminal::say(rendered.text.trim_end());
+    if rendered.faults == 0 { Exit::Good } else { Exit::Wrong }
 }

@@ -85,12 +85,7 @@ async fn serve(
 
 /// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does
 /// not need it.
-async fn listen(
-    process: &Process,
-    asked: bool,
-    board: &Board,
-    shutdown: &CancellationToken,
-) -> Result<(), Stop> {
+async fn listen(process: &Process, asked: bool, board: &Board, shutdown: &CancellationToken) -> Result<(), Stop> {
     let Some(address) = process.listen else { return Ok(()) };
     match Server::bind(address).await {
         Ok(server) => {

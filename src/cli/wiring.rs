@@ -65,9 +65,10 @@ impl Running {
             let (tell, states) = link::states();
             let agent = Agent::new(AgentSettings::new(&integration.id, process), provider, states.clone());
             let settings = link_settings(connector, process, &integration);
-            let link = Link::new(settings, Arc::clone(&dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
-                .telling(tell)
-                .with_detail(agent.health_detail());
+            let link =
+                Link::new(settings, Arc::clone(&dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
+                    .telling(tell)
+                    .with_detail(agent.health_detail());
             board.put(&integration.id, &integration.kind, standing(&states.borrow()));
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);

@@ -19,6 +19,8 @@ mod proxy;
 mod session;
 mod state;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod trust;
 mod upgrade;

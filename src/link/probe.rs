@@ -1,9 +1,12 @@
 //! A link tried once, step by step, for `check`: it leaves in the step that reads the HELLO reply, so that it is
 //! never given a command.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout, timeout_at},
+};
 
 use super::{
     Dial, Endpoint, LinkSettings,
@@ -42,65 +45,78 @@ pub struct Tried {
     pub outcome: Result<(), Error>,
 }
 
-/// Tries every endpoint once, up to HELLO.
-pub async fn probe(settings: &LinkSettings, dial: &dyn Dial) -> Vec<Tried> {
-    let mut tried = Vec::new();
-    for url in &settings.connector.endpoints {
-        match Endpoint::new(url) {
-            Ok(endpoint) => {
-                // The failure is in the list already.
-                let _ = walk(settings, dial, &endpoint, &mut tried).await;
-            }
-            Err(error) => tried.push(Tried {
-                endpoint: "?".to_owned(),
-                step: Step::Connect,
-                took: Duration::ZERO,
-                outcome: Err(error),
-            }),
-        }
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connection",
+            Self::Tls => "TLS",
+            Self::Upgrade => "token and path",
+            Self::Hello => "HELLO",
+        })
     }
-    tried
 }
 
-struct Stop;
-
-async fn walk(
-    settings: &LinkSettings,
-    dial: &dyn Dial,
-    endpoint: &Endpoint,
-    tried: &mut Vec<Tried>,
-) -> Result<(), Stop> {
-    let limit = settings.retry.handshake;
-    let mut begun = Instant::now();
-    let mut note = |step, outcome: Result<(), Error>| {
-        let went_well = outcome.is_ok();
-        tried.push(Tried { endpoint: endpoint.to_string(), step, took: begun.elapsed(), outcome });
-        begun = Instant::now();
-        if went_well { Ok(()) } else { Err(Stop) }
-    };
-    macro_rules! step {
-        ($step:expr, $made:expr) => {
-            match $made {
-                Ok(made) => {
-                    note($step, Ok(()))?;
-                    made
-                }
-                Err(error) => return note($step, Err(error)),
+/// Tries every endpoint once, up to HELLO, and tells each step to `tell` when it is done. Dropped, it leaves at once.
+pub async fn probe(settings: &LinkSettings, dial: &dyn Dial, tell: mpsc::Sender<Tried>) {
+    for url in &settings.connector.endpoints {
+        let endpoint = match Endpoint::new(url) {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                let (step, took) = (Step::Connect, Duration::ZERO);
+                let tried = Tried { endpoint: "the endpoint".to_owned(), step, took, outcome: Err(error) };
+                // Nobody listens: nothing to tell.
+                let _ = tell.send(tried).await;
+                continue;
             }
         };
+        let mut walk = Walk { endpoint: &endpoint, tell: &tell, begun: Instant::now() };
+        // What failed has been told.
+        let _ = walk.go(settings, dial).await;
     }
-    let stream = step!(Step::Connect, within(limit, endpoint, "connecting", dial.connect(endpoint)).await);
-    let stream = if endpoint.secure {
-        step!(Step::Tls, within(limit, endpoint, "the TLS handshake", dial.secure(stream, endpoint)).await)
-    } else {
-        stream
-    };
-    let connector = &settings.connector;
-    let upgrading = upgrade(stream, endpoint, &connector.headers, connector.limits);
-    let mut wire = step!(Step::Upgrade, within(limit, endpoint, "the upgrade", upgrading).await);
-    let outcome = greet(settings, endpoint, &mut wire).await;
-    wire.close(close::NORMAL, FAREWELL).await;
-    note(Step::Hello, outcome)
+}
+
+/// One endpoint's steps.
+struct Walk<'a> {
+    endpoint: &'a Endpoint,
+    tell: &'a mpsc::Sender<Tried>,
+    begun: Instant,
+}
+
+/// A step failed, and has been told.
+struct Stop;
+
+impl Walk<'_> {
+    async fn go(&mut self, settings: &LinkSettings, dial: &dyn Dial) -> Result<(), Stop> {
+        let endpoint = self.endpoint;
+        let limit = settings.retry.handshake;
+        let mut stream =
+            self.step(Step::Connect, within(limit, endpoint, "connecting", dial.connect(endpoint))).await?;
+        if endpoint.secure {
+            let securing = within(limit, endpoint, "the TLS handshake", dial.secure(stream, endpoint));
+            stream = self.step(Step::Tls, securing).await?;
+        }
+        let connector = &settings.connector;
+        let upgrading = upgrade(stream, endpoint, &connector.headers, connector.limits);
+        let mut wire = self.step(Step::Upgrade, within(limit, endpoint, "the upgrade", upgrading)).await?;
+        let greeting = async {
+            let outcome = greet(settings, endpoint, &mut wire).await;
+            wire.close(close::NORMAL, FAREWELL).await;
+            outcome
+        };
+        self.step(Step::Hello, greeting).await
+    }
+
+    async fn step<T>(&mut self, step: Step, work: impl Future<Output = Result<T, Error>>) -> Result<T, Stop> {
+        let (outcome, made) = match work.await {
+            Ok(made) => (Ok(()), Ok(made)),
+            Err(error) => (Err(error), Err(Stop)),
+        };
+        let took = self.begun.elapsed();
+        // Nobody listens: nothing to tell.
+        let _ = self.tell.send(Tried { endpoint: self.endpoint.to_string(), step, took, outcome }).await;
+        self.begun = Instant::now();
+        made
+    }
 }
 
 /// HELLO and its reply.

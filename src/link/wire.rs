@@ -154,17 +154,22 @@ impl Wire {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Event, Error>> {
         // Both directions are driven every time: a peer that writes and does not read must not hold us up, nor one
         // that reads and does not write.
-        if let Poll::Ready(Err(error)) = self.poll_write(context) {
-            return Poll::Ready(Err(sentence(&error)));
-        }
-        if self.answers.len() < ANSWERS
+        let failed = match self.poll_write(context) {
+            Poll::Ready(Err(error)) => Some(sentence(&error)),
+            _ => None,
+        };
+        if (failed.is_some() || self.answers.len() < ANSWERS)
             && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
         {
+            // What the peer said before it went, its close above all, says more than that we cannot write.
             return Poll::Ready(match read {
                 Some(Ok(message)) => Ok(event(message)),
                 Some(Err(error)) => Err(sentence(&error)),
                 None => Ok(Event::Closed(None)),
             });
+        }
+        if let Some(error) = failed {
+            return Poll::Ready(Err(error));
         }
         if std::mem::take(&mut self.has_room) { Poll::Ready(Ok(Event::Room)) } else { Poll::Pending }
     }
@@ -233,8 +238,8 @@ fn event(message: Message) -> Event {
 
 fn sentence(error: &WsError) -> Error {
     Error::unavailable(match error {
-        WsError::Io(error) => format!("the connection to the plane broke: {error}"),
-        WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+        WsError::Io(error) if !is_cut(error.kind()) => format!("the connection to the plane broke: {error}"),
+        WsError::Io(_) | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             "the connection to the plane was cut without a close frame; a proxy or an ingress with an idle time-out \
              does that, and so does a plane that is killed"
                 .to_owned()
@@ -245,6 +250,12 @@ fn sentence(error: &WsError) -> Error {
         ),
         other => format!("the plane broke the websocket protocol: {other}"),
     })
+}
+
+/// The ways in which the system says that the other end has gone.
+fn is_cut(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 /// A stream that knows when a byte last moved, in either direction.

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use secrecy::ExposeSecret as _;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::{
@@ -57,27 +57,28 @@ async fn route(hub: &Arc<Hub>, request: &Request<Incoming>) -> Result<Value, Ref
 async fn act(plane: &Plane, integration: &str, action: &str, query: &Query<'_>) -> Result<Value, Refusal> {
     match action {
         "discover" => {
-            let found = plane.discover(integration).await.map_err(refusal)?;
+            let found = plane.discover(integration).await.map_err(|error| refusal(&error))?;
             let apis = found.apis.iter().map(
                 |api| json!({ "id": api.id, "uniqueId": api.unique_id, "name": api.name, "version": api.version }),
             );
             Ok(json!({ "apis": apis.collect::<Vec<_>>(), "isPartialDiscovery": found.partial }))
         }
         "ingest" => {
-            let job = plane.ingest(integration, query.all("api")).await.map_err(refusal)?;
+            let job = plane.ingest(integration, query.all("api")).await.map_err(|error| refusal(&error))?;
             let state = if query.says("wait") { job.ended().await } else { job.state() };
             Ok(job_json(&state))
         }
         "subscribe" => {
             let (api, plan) = (query.one("api")?, query.one("plan")?);
             let application = query.one("application").unwrap_or_else(|_| "application".into());
-            let subscription = plane.subscribe(integration, &api, &plan, &application).await.map_err(refusal)?;
+            let subscription =
+                plane.subscribe(integration, &api, &plan, &application).await.map_err(|error| refusal(&error))?;
             let mut answer = subscription_json(&subscription);
-            answer["apiKey"] = json!(subscription.api_key.as_ref().map(|key| key.expose_secret()));
+            answer["apiKey"] = json!(subscription.api_key.as_ref().map(ExposeSecret::expose_secret));
             Ok(answer)
         }
         "unsubscribe" => {
-            plane.unsubscribe(&query.one("id")?).await.map_err(refusal)?;
+            plane.unsubscribe(&query.one("id")?).await.map_err(|error| refusal(&error))?;
             Ok(json!({}))
         }
         "goodbye" => {
@@ -152,8 +153,8 @@ fn subscription_json(subscription: &PlaneSubscription) -> Value {
     })
 }
 
-fn refusal(error: PlaneError) -> Refusal {
-    let status = match &error {
+fn refusal(error: &PlaneError) -> Refusal {
+    let status = match error {
         PlaneError::NotConnected(_) | PlaneError::ChannelClosed => StatusCode::SERVICE_UNAVAILABLE,
         PlaneError::NotFound(_) => StatusCode::NOT_FOUND,
         PlaneError::Silence(_) => StatusCode::GATEWAY_TIMEOUT,

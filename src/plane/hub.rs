@@ -214,13 +214,8 @@ impl Hub {
         let waiter = self.change(|state| {
             let waits = |waiter: &Waiter| waiter.channel == channel && waiter.command_id == reply.command_id;
             let at = state.waiters.iter().position(waits).filter(|_| !matches!(reply.status, Status::Other(_)));
-            match at {
-                Some(at) => Some(state.waiters.remove(at)),
-                None => {
-                    state.seen.lost += 1;
-                    None
-                }
-            }
+            state.seen.lost += usize::from(at.is_none());
+            at.map(|at| state.waiters.remove(at))
         });
         let Some(waiter) = waiter else { return };
         if let (Some(tell), Status::Succeeded, ReplyBody::StartIngest(Some(started))) =

@@ -60,7 +60,7 @@ impl Job {
     /// Waits until it is done or given up.
     pub async fn ended(&self) -> JobState {
         let mut state = self.state.clone();
-        match state.wait_for(|state| state.is_over()).await {
+        match state.wait_for(JobState::is_over).await {
             Ok(state) => state.clone(),
             Err(_) => self.state(),
         }

@@ -9,8 +9,12 @@ mod hub;
 mod job;
 mod session;
 mod settings;
+mod socket;
 mod store;
 mod upgrade;
+
+#[cfg(test)]
+mod tests;
 
 pub use behaviour::{Behaviour, Ending, Seen};
 pub use job::{Job, JobState, Phase};
@@ -108,7 +112,7 @@ impl Plane {
     pub fn register(&self, integration: &str, provider: &str) {
         self.hub.change(|state| {
             let known = state.integrations.entry(integration.to_owned());
-            known.or_insert_with(|| Integration::new(provider)).provider = provider.to_owned();
+            known.or_insert_with(|| Integration::new(provider)).provider = provider.into();
         });
     }
 

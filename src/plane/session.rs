@@ -2,48 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     sync::mpsc,
     time::{Instant, Interval, MissedTickBehavior, sleep_until},
 };
-use tokio_tungstenite::{
-    WebSocketStream,
-    tungstenite::{
-        self,
-        error::ProtocolError,
-        protocol::{
-            CloseFrame, Role, WebSocketConfig,
-            frame::{
-                Frame,
-                coding::{CloseCode, Data, OpCode},
-            },
-        },
-    },
-};
+use tokio_tungstenite::tungstenite::{self, error::ProtocolError};
 use uuid::Uuid;
 
 use super::{
     Behaviour, Ending, Seen,
     hub::{Hub, Order},
+    socket::Socket,
 };
 use crate::exchange::{self, Command, CommandBody, DecodeError, Message, Reply, ReplyBody, Status};
 
 /// Orders that may wait for a connection.
 const QUEUE: usize = 64;
-/// How long the other side may take to answer a close frame.
-const CLOSING: Duration = Duration::from_secs(5);
-/// Far above the limit: a message between the two is swallowed whole and the session goes on.
-const SWALLOW: usize = 8;
 
 /// One connection.
 pub(super) struct Session {
     hub: Arc<Hub>,
-    socket: WebSocketStream<TokioIo<Upgraded>>,
+    socket: Socket,
     behaviour: Behaviour,
     /// No header of the protocol came with the upgrade: an older one is meant, which nobody here speaks.
     legacy: bool,
@@ -72,12 +52,7 @@ enum Next {
 impl Session {
     /// Serves an upgraded connection until it ends.
     pub(super) async fn run(hub: Arc<Hub>, upgraded: Upgraded, behaviour: Behaviour, legacy: bool) {
-        let limits = hub.settings.limits;
-        let config = WebSocketConfig::default()
-            .read_buffer_size(16 * 1024)
-            .max_frame_size(Some(limits.frame))
-            .max_message_size(Some(limits.message.saturating_mul(SWALLOW)));
-        let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+        let socket = Socket::new(upgraded, hub.settings.limits).await;
         let (orders, queue) = mpsc::channel(QUEUE);
         let mut session = Self {
             number: hub.number(),
@@ -126,7 +101,7 @@ impl Session {
                         self.ask(CommandBody::GoodBye { target_id: None, reconnect: true }).await
                     }
                     () = due(self.health.as_ref().map(|(_, until)| *until)) => self.good_bye(true).await,
-                    _ = ping.tick(), if self.registered => self.put(tungstenite::Message::Ping(Bytes::new())).await,
+                    _ = ping.tick(), if self.registered => self.ping().await,
                     _ = check.tick(), if self.registered && self.health.is_none() => self.check_health().await,
                 },
                 Next::Close(code, reason) => return self.close(code, reason).await,
@@ -158,7 +133,7 @@ impl Session {
             tungstenite::Message::Close(frame) => {
                 self.unregister();
                 self.ended(Some(frame.map_or(1005, |frame| frame.code.into())));
-                self.drain().await;
+                self.socket.drain().await;
                 Next::Drop
             }
         }
@@ -246,13 +221,11 @@ impl Session {
                 _ => self.good_bye(true).await,
             };
         }
-        match reply.body {
-            ReplyBody::Primary => self.saw(|seen| seen.primaries += 1),
-            _ => {
-                self.hub.deliver(self.number, reply);
-                Next::On
-            }
+        if let ReplyBody::Primary = reply.body {
+            return self.saw(|seen| seen.primaries += 1);
         }
+        self.hub.deliver(self.number, reply);
+        Next::On
     }
 
     /// Becomes a channel; whether the primary one.
@@ -307,25 +280,14 @@ impl Session {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Next {
-        let limits = self.hub.settings.limits;
-        let mut frames = exchange::frames(bytes, &limits).peekable();
-        let mut kind = Data::Binary;
-        while let Some(payload) = frames.next() {
-            let payload = Bytes::copy_from_slice(payload);
-            let frame = Frame::message(payload, OpCode::Data(kind), frames.peek().is_none());
-            kind = Data::Continue;
-            if let Err(error) = self.socket.feed(tungstenite::Message::Frame(frame)).await {
-                return self.broken(&error);
-            }
-        }
-        match self.socket.flush().await {
+        match self.socket.send(bytes).await {
             Ok(()) => Next::On,
             Err(error) => self.broken(&error),
         }
     }
 
-    async fn put(&mut self, message: tungstenite::Message) -> Next {
-        match self.socket.send(message).await {
+    async fn ping(&mut self) -> Next {
+        match self.socket.ping().await {
             Ok(()) => Next::On,
             Err(error) => self.broken(&error),
         }
@@ -354,39 +316,26 @@ impl Session {
 
     async fn close(&mut self, code: u16, reason: &'static str) {
         self.unregister();
-        let frame = CloseFrame { code: CloseCode::from(code), reason: reason.into() };
-        if self.socket.close(Some(frame)).await.is_ok() {
-            self.drain().await;
-        }
-    }
-
-    /// Reads until the connection is closed, that the close frames may pass each other.
-    async fn drain(&mut self) {
-        let rest = async { while let Some(Ok(_)) = self.socket.next().await {} };
-        _ = tokio::time::timeout(CLOSING, rest).await;
+        self.socket.close(code, reason).await;
     }
 
     async fn cut_in_frame(&mut self) -> Next {
-        // A final binary frame of 4,096 bytes, of which eight come.
-        let begun = [0x82, 126, 0x10, 0x00, b't', b':', b'C', b'O', b'M', b'M', b'A', b'N'];
-        let stream = self.socket.get_mut();
-        if stream.write_all(&begun).await.is_ok() {
-            _ = stream.flush().await;
-        }
+        self.socket.begin_frame().await;
         Next::Drop
     }
 
     /// Says nothing and hears nothing, until the connector has gone or the plane cuts it.
     async fn mute(&mut self, queue: &mut mpsc::Receiver<Order>) {
-        let mut unread = [0; 4096];
-        loop {
-            tokio::select! {
-                order = queue.recv() => if let Some(Order::Cut | Order::CutInFrame) | None = order { return },
-                read = self.socket.get_mut().read(&mut unread) => if matches!(read, Ok(0) | Err(_)) {
-                    self.ended(None);
+        let cut = async {
+            while let Some(order) = queue.recv().await {
+                if let Order::Cut | Order::CutInFrame = order {
                     return;
-                },
+                }
             }
+        };
+        tokio::select! {
+            () = cut => {}
+            () = self.socket.ignore() => { self.ended(None); }
         }
     }
 }

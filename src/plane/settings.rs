@@ -46,9 +46,9 @@ impl Default for PlaneSettings {
             refusal_good_bye: Duration::from_secs(2),
             health_check: Duration::from_secs(30),
             ping: Duration::from_secs(5),
-            reply_wait: Duration::from_secs(60),
+            reply_wait: Duration::from_mins(1),
             job_delay: Duration::from_millis(100),
-            job_deadline: Duration::from_secs(300),
+            job_deadline: Duration::from_mins(5),
             tls: None,
         }
     }

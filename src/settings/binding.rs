@@ -61,6 +61,13 @@ impl<'e> Names<'e> {
         self.folded.range(start.clone()..).next().is_some_and(|name| name.starts_with(&start))
     }
 
+    /// Whether any variable can stand for an entry of the list `property`.
+    pub(super) fn any_entry(&self, property: &str) -> bool {
+        let list = fold(property);
+        // In ASCII the colon comes after the digits.
+        self.folded.range(format!("{list}_0")..format!("{list}_:")).next().is_some()
+    }
+
     /// All variables that have one of the prefixes and are not empty, with what follows the prefix.
     pub(super) fn all(&self) -> impl Iterator<Item = (&'e str, &'e str)> {
         self.by_rest.iter().flat_map(|(rest, variables)| variables.iter().map(|(name, _)| (*name, *rest)))

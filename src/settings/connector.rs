@@ -78,13 +78,13 @@ fn endpoints(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<Ur
     }
     let mut urls: Vec<Url> = Vec::new();
     let mut for_people = Vec::new();
-    for text in texts {
-        let (url, text) = endpoint(reader, &name, text);
+    for (n, text) in texts.iter().enumerate() {
+        let (url, text) = endpoint(reader, &values.entry_variable("endpoints", n), text);
         for_people.push(text);
         urls.extend(url.filter(|url| !urls.contains(url)));
     }
     // What was wrong about one may be that it holds a password.
-    reader.show(&name, for_people.join(","));
+    reader.show(&name, &for_people.join(","));
     urls
 }
 
@@ -132,18 +132,18 @@ fn endpoint(reader: &mut Reader<'_>, name: &str, text: &str) -> (Option<Url>, St
     if !matches!(url.scheme(), "http" | "https" | "ws" | "wss") {
         // Of a scheme that is not known, it is not known either where a password stands.
         let found = format!("{}:…", url.scheme());
-        reader.fault(name, Some(found.clone()), "the scheme must be https, wss, http or ws".into());
+        reader.fault(name, Some(found.clone()), "the scheme must be https, wss, http or ws");
         return (None, found);
     }
     if has_user {
         reader.fault(
             name,
             Some(found.clone()),
-            "a user or password in the address is not accepted; set a header instead".into(),
+            "a user or password in the address is not accepted; set a header instead",
         );
     }
     if has_query {
-        reader.fault(name, Some(found.clone()), "a query or fragment is not accepted: the protocol has none".into());
+        reader.fault(name, Some(found.clone()), "a query or fragment is not accepted: the protocol has none");
     }
     if has_user || has_query {
         return (None, found);
@@ -180,12 +180,12 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
         named |= name.eq_ignore_ascii_case("authorization");
         let Some(value) = entry.secret("value") else { continue };
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            reader.fault(&entry.variable("name"), Some(shown(name)), "this is no name of an HTTP header".into());
+            reader.fault(&entry.variable("name"), Some(shown(name)), "this is no name of an HTTP header");
             continue;
         }
         if HeaderValue::from_str(value.expose_secret()).is_err() {
             let says = "an HTTP header cannot hold line breaks and control characters; one line is accepted";
-            reader.fault(&entry.variable("value"), Some(MASK.into()), says.into());
+            reader.fault(&entry.variable("value"), Some(MASK.into()), says);
             continue;
         }
         if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
@@ -213,7 +213,7 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
             if HeaderValue::from_str(&value).is_ok() {
                 headers.push(("Authorization".into(), SecretString::from(value)));
             } else {
-                reader.fault(&cloud.variable("token"), Some(MASK.into()), "a token of one line is accepted".into());
+                reader.fault(&cloud.variable("token"), Some(MASK.into()), "a token of one line is accepted");
             }
         }
         None if !named => reader.warnings.push(format!(
@@ -234,11 +234,11 @@ fn check_authorization(reader: &mut Reader<'_>, name: &str, value: &str) {
     let token = words.next();
     if scheme.eq_ignore_ascii_case("bearer") {
         let Some(token) = token else {
-            reader.fault(name, Some("bearer".into()), "the token is missing; bearer and a token are accepted".into());
+            reader.fault(name, Some("bearer".into()), "the token is missing; bearer and a token are accepted");
             return;
         };
         if is_placeholder(token) {
-            reader.fault(name, Some(MASK.into()), "this is the placeholder of an example; put the token there".into());
+            reader.fault(name, Some(MASK.into()), "this is the placeholder of an example; put the token there");
         }
     } else {
         reader.warnings.push(format!(

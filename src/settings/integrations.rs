@@ -1,5 +1,7 @@
 //! The provider entries: which gateways are federated, as which integrations.
 
+use std::fmt::Write as _;
+
 use super::{
     Integration, KeyTable, Values,
     connector::is_placeholder,
@@ -89,7 +91,7 @@ fn unknown_type(reader: &mut Reader<'_>, entry: &Values, kind: &str, kinds: &[(&
         format!("there is no such type; {} is accepted", known.join(" or "))
     };
     if let Some(near) = nearest(kind, known.iter().copied()).filter(|_| !GRAVITEES.contains(&kind)) {
-        says.push_str(&format!("; did you mean {near}?"));
+        let _ = write!(says, "; did you mean {near}?");
     }
     reader.fault(&entry.variable("type"), Some(shown(kind)), says);
 }

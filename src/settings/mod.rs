@@ -5,6 +5,7 @@
 //! reported at once, as [`Faults`].
 
 mod binding;
+mod compose;
 mod connector;
 mod environment;
 mod explain;
@@ -20,6 +21,7 @@ mod tables;
 mod tls;
 mod values;
 
+pub use compose::{COMPOSE, ComposeName};
 pub use environment::Environment;
 pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};

@@ -211,10 +211,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         proxy_environment: proxy_environment(environment),
     };
     if process.retry.max < process.retry.initial {
-        checks.relation(&RETRY_MAX, process.retry.max, &RETRY_INITIAL, process.retry.initial);
+        checks.relation(&RETRY_MAX, process.retry.max, "be at least", &RETRY_INITIAL, process.retry.initial);
     }
     if process.retry.silence <= process.retry.ping {
-        checks.relation(&SILENCE, process.retry.silence, &PING, process.retry.ping);
+        checks.relation(&SILENCE, process.retry.silence, "be longer than", &PING, process.retry.ping);
     }
     process
 }
@@ -259,7 +259,10 @@ impl Checks<'_, '_> {
         let (text, value) = value.unzip();
         self.reader.settings.push(Setting {
             variable: name,
-            value: text.filter(|_| !wrong),
+            value: match source {
+                Source::Default => key.default.map(str::to_owned),
+                _ => text.filter(|_| !wrong),
+            },
             source,
             default: key.default,
             help: key.help,
@@ -330,11 +333,11 @@ impl Checks<'_, '_> {
         })
     }
 
-    fn relation(&mut self, key: &Key, value: Duration, than: &Key, least: Duration) {
+    fn relation(&mut self, key: &Key, value: Duration, must: &str, than: &Key, least: Duration) {
         self.reader.faults.push(Fault {
             variable: variable(key),
             found: Some(humantime::format_duration(value).to_string()),
-            says: format!("must be longer than {} ({})", variable(than), humantime::format_duration(least)),
+            says: format!("must {must} {} ({})", variable(than), humantime::format_duration(least)),
         });
     }
 }
@@ -393,7 +396,7 @@ mod tests {
         assert_eq!(process.budget, Duration::from_secs(50));
         assert_eq!(process.batch_bytes, 1 << 20);
         assert_eq!(process.batch_apis, 20);
-        assert_eq!(process.retry.slow, Duration::from_secs(300));
+        assert_eq!(process.retry.slow, Duration::from_mins(5));
         assert!(process.ca_file.is_none());
     }
 

@@ -11,6 +11,12 @@ use super::{
 
 /// Reads the proxy's keys: the connector's, else those of the cloud's client, as a whole.
 pub(super) fn read(reader: &mut Reader<'_>, ws: &Values, cloud: &Values, system: &Values) -> Proxy {
+    // Somebody may have put user and password there, whether it is used or not.
+    for (values, key) in [(ws, "proxy.host"), (cloud, "proxy.host"), (system, "host")] {
+        if values.text(key).is_some_and(may_hold_a_password) {
+            reader.show(&values.variable(key), MASK);
+        }
+    }
     let values = family(ws, cloud, "proxy.");
     let system_is_set = system.given().next().is_some();
     if !values.is_given("proxy.enabled") {
@@ -54,23 +60,22 @@ fn http(reader: &mut Reader<'_>, values: &Values, prefix: &str) -> Proxy {
         reader.fault(
             &values.variable(&key("type")),
             Some(kind.to_owned()),
-            "SOCKS proxies are not spoken; HTTP (a proxy that knows CONNECT) is accepted".into(),
+            "SOCKS proxies are not spoken; HTTP (a proxy that knows CONNECT) is accepted",
         );
     }
     let host = values.text(&key("host"));
     match host {
-        None => reader.fault(&values.variable(&key("host")), None, "must be set when a proxy is enabled".into()),
+        None => reader.fault(&values.variable(&key("host")), None, "must be set when a proxy is enabled"),
         Some(host) if !is_host(host) => {
-            let found = if host.contains('@') { MASK.to_owned() } else { shown(host) };
+            let found = if may_hold_a_password(host) { MASK.to_owned() } else { shown(host) };
             let says = "a host name or an IP address is accepted, without scheme, user and port: those have keys of \
                         their own";
-            reader.fault(&values.variable(&key("host")), Some(found), says.into());
-            reader.show(&values.variable(&key("host")), MASK.to_owned());
+            reader.fault(&values.variable(&key("host")), Some(found), says);
         }
         Some(_) => {}
     }
     if !values.is_given(&key("port")) {
-        reader.fault(&values.variable(&key("port")), None, "must be set when a proxy is enabled, like 3128".into());
+        reader.fault(&values.variable(&key("port")), None, "must be set when a proxy is enabled, like 3128");
     }
     let password = values.secret(&key("password"));
     let user = match (values.text(&key("username")), password) {
@@ -92,6 +97,10 @@ fn http(reader: &mut Reader<'_>, values: &Values, prefix: &str) -> Proxy {
         port: u16::try_from(values.number(&key("port"))).unwrap_or_default(),
         user,
     }
+}
+
+fn may_hold_a_password(host: &str) -> bool {
+    host.contains(['@', '?', '#'])
 }
 
 fn is_host(text: &str) -> bool {

@@ -26,6 +26,8 @@ pub(super) struct Reader<'e> {
     pub(super) settings: Vec<Setting>,
     /// Every variable that stands for a declared key.
     pub(super) asked: BTreeSet<String>,
+    /// The variable of each entry of the list that was read last.
+    entries: Vec<String>,
 }
 
 impl<'e> Reader<'e> {
@@ -37,6 +39,7 @@ impl<'e> Reader<'e> {
             warnings: Vec::new(),
             settings: Vec::new(),
             asked: BTreeSet::new(),
+            entries: Vec::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl<'e> Reader<'e> {
         for key in keys {
             let (name, given, value) = self.key(key, base);
             values.put(key.name, name, given, value);
+            values.put_entries(key.name, std::mem::take(&mut self.entries));
         }
         values
     }
@@ -136,7 +140,10 @@ impl<'e> Reader<'e> {
         let given = matches!(source, Source::Variable | Source::File(_));
         self.settings.push(Setting {
             variable: name.clone(),
-            value: value.as_ref().map(Value::shown),
+            value: match source {
+                Source::Default => key.default.map(str::to_owned),
+                _ => value.as_ref().map(Value::shown),
+            },
             source,
             default: key.default,
             help: key.help,
@@ -154,8 +161,7 @@ impl<'e> Reader<'e> {
                             name,
                             Some("secret://…".into()),
                             "references to a secret store are not resolved; mount the secret as a file and name it in \
-                             the same variable with _FILE at its end"
-                                .into(),
+                             the same variable with _FILE at its end",
                         );
                         return (name.to_owned(), Source::Variable, None);
                     }
@@ -200,13 +206,17 @@ impl<'e> Reader<'e> {
         if let Some((name, text)) = self.find(property) {
             first = Some(name);
             for entry in text.split(',').map(str::trim) {
-                add(&mut entries, entry);
+                self.add(&mut entries, entry, name);
             }
         }
         let mut indices = Vec::new();
+        let spellings = [
+            self.names.any_entry(property).then(|| (property.to_owned(), String::new())),
+            self.names.any_entry(base).then(|| (base.to_owned(), format!(".{}", key.name))),
+        ];
         for n in 0..INDICES {
-            for spelling in [format!("{property}[{n}]"), format!("{base}[{n}].{}", key.name)] {
-                let Some((name, text)) = self.find(&spelling) else { continue };
+            for (before, after) in spellings.iter().flatten() {
+                let Some((name, text)) = self.find(&format!("{before}[{n}]{after}")) else { continue };
                 if text.contains(',') {
                     self.warnings.push(format!(
                         "{name} holds a comma and is taken as one entry; a comma-separated list goes into {}",
@@ -215,7 +225,7 @@ impl<'e> Reader<'e> {
                 }
                 first = first.or(Some(name));
                 indices.push(n);
-                add(&mut entries, text.trim());
+                self.add(&mut entries, text.trim(), name);
             }
         }
         indices.dedup();
@@ -225,6 +235,13 @@ impl<'e> Reader<'e> {
             Some(name) if entries.is_empty() => (name.to_owned(), Source::Unset, None),
             Some(name) => (name.to_owned(), Source::Variable, Some(Value::List(entries))),
             None => (variable(property), Source::Unset, None),
+        }
+    }
+
+    fn add(&mut self, entries: &mut Vec<String>, entry: &str, variable: &str) {
+        if !entry.is_empty() && !entries.iter().any(|known| known == entry) {
+            entries.push(entry.to_owned());
+            self.entries.push(variable.to_owned());
         }
     }
 
@@ -243,15 +260,15 @@ impl<'e> Reader<'e> {
     }
 
     /// Has `config` show `text` as the value of `variable`.
-    pub(super) fn show(&mut self, variable: &str, text: String) {
+    pub(super) fn show(&mut self, variable: &str, text: &str) {
         for setting in self.settings.iter_mut().filter(|setting| setting.variable == variable) {
-            setting.value = Some(text.clone());
+            setting.value = Some(text.to_owned());
         }
     }
 
     /// Notes a fault.
-    pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: String) {
-        self.faults.push(Fault { variable: variable.to_owned(), found, says });
+    pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: impl Into<String>) {
+        self.faults.push(Fault { variable: variable.to_owned(), found, says: says.into() });
     }
 }
 
@@ -259,7 +276,7 @@ impl Value {
     /// As `config` shows it.
     pub(super) fn shown(&self) -> String {
         match self {
-            Self::Text(text) => shown(text),
+            Self::Text(text) => clean(text),
             Self::Secret(secret) => {
                 debug_assert!(!secret.expose_secret().is_empty(), "an empty secret is not there");
                 MASK.into()
@@ -267,7 +284,7 @@ impl Value {
             Self::Flag(flag) => flag.to_string(),
             Self::Number(number) => number.to_string(),
             Self::Decimal(number) => number.to_string(),
-            Self::List(entries) => shown(&entries.join(",")),
+            Self::List(entries) => entries.iter().map(|entry| clean(entry)).collect::<Vec<_>>().join(","),
             Self::Span(span) => humantime::format_duration(*span).to_string(),
         }
     }
@@ -298,10 +315,18 @@ fn span(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
 }
 
-/// `text` as it can be shown: control characters escaped, what could be an address's password masked, and not longer
-/// than a line bears.
+/// `text` as it can be shown in a line: as [`clean`] leaves it, and not longer than a line bears.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 160;
+    let clean = clean(text);
+    match clean.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &clean[..cut]),
+        None => clean,
+    }
+}
+
+/// `text` with control characters escaped and what could be an address's password masked.
+fn clean(text: &str) -> String {
     let masked;
     let text = match (text.find("://"), text.rfind('@')) {
         (Some(scheme), Some(at)) if scheme < at => {
@@ -310,18 +335,15 @@ pub(super) fn shown(text: &str) -> String {
         }
         _ => text,
     };
-    let clean: String =
-        text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect();
-    match clean.char_indices().nth(LONGEST) {
-        Some((cut, _)) => format!("{}…", &clean[..cut]),
-        None => clean,
+    let mut clean = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            clean.extend(letter.escape_default());
+        } else {
+            clean.push(letter);
+        }
     }
-}
-
-fn add(entries: &mut Vec<String>, entry: &str) {
-    if !entry.is_empty() && !entries.iter().any(|known| known == entry) {
-        entries.push(entry.to_owned());
-    }
+    clean
 }
 
 /// The property `name` below `base`.

@@ -1,8 +1,10 @@
 //! What a name that stands for nothing was probably meant to be.
 
+use std::fmt::Write as _;
+
 use super::{
-    Environment, Key, KeyTable,
-    binding::{INDICES, PREFIXES, fold, variable},
+    Environment, Key, KeyTable, Shape,
+    binding::{INDICES, PREFIXES, fold},
     process,
     reader::Reader,
     tables,
@@ -39,15 +41,26 @@ const OF_COMPOSE: [(&str, &str); 6] = [
     ("JAVA_OPTS", "there is no Java here"),
 ];
 
+/// How many letters may be wrong in a name for it to be taken for a slip of the pen.
+const FARTHEST: usize = 4;
+
 /// Warns of every variable that stands for nothing.
 pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) {
     let known = known_names(kinds);
     let mut warnings = Vec::new();
-    for (name, rest) in reader.left_over() {
-        if not_needed(rest, &known).is_some() || is_of_kubernetes(rest) {
+    let left_over = reader.left_over();
+    let faults = &mut reader.faults;
+    for (name, rest) in left_over {
+        if is_of_kubernetes(rest) || not_needed(rest, &known).is_some() {
             continue;
         }
-        warnings.push(match (too_far(rest), meant(rest, &known)) {
+        let near = meant(rest, &known);
+        // What is missing is said already: there the hint is of more use.
+        let missing = faults.iter_mut().find(|fault| Some(&fault.variable) == near.as_ref() && fault.found.is_none());
+        if let Some(fault) = missing {
+            let _ = write!(fault.says, ". {name} is set, and stands for nothing: was it meant to be this one?");
+        }
+        warnings.push(match (too_far(rest), near) {
             (Some(index), _) => {
                 format!("{name} is not read: indices go from 0 to {}, and {index} is beyond", INDICES - 1)
             }
@@ -137,22 +150,21 @@ fn too_far(rest: &str) -> Option<&str> {
 fn known_names(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<String> {
     let mut names = Vec::new();
     for section in tables::sections(kinds) {
-        let mut add = |base: &str, keys: &[Key]| {
-            for key in keys {
-                let property = format!("{base}.{}", key.name);
-                let name = variable(&property);
-                if key.shape == super::Shape::List {
-                    names.push(format!("{name}_N"));
-                }
-                if key.shape == super::Shape::Secret {
-                    names.push(format!("{name}_FILE"));
-                }
-                names.push(name);
+        let mut add = |key: &Key, name: String| {
+            match key.shape {
+                Shape::List => names.push(format!("{name}_N")),
+                Shape::Secret => names.push(format!("{name}_FILE")),
+                _ => {}
             }
+            names.push(name);
         };
-        add(&section.base, section.table.keys);
+        for key in section.table.keys {
+            add(key, section.variable(key));
+        }
         for group in section.table.groups {
-            add(&format!("{}.{}[N]", section.base, group.name), group.keys);
+            for key in group.keys {
+                add(key, section.group_variable(group, key));
+            }
         }
     }
     names
@@ -175,9 +187,10 @@ fn meant(rest: &str, known: &[String]) -> Option<String> {
     let asked = format!("gravitee_{}", parts.join("_"));
     let near = known
         .iter()
-        .map(|name| (strsim::damerau_levenshtein(&asked, &fold_keeping_n(name)), name))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= 4)?;
+        .filter(|name| name.len().abs_diff(asked.len()) <= FARTHEST)
+        .map(|name| (strsim::osa_distance(&asked, &fold_keeping_n(name)), name))
+        .filter(|(distance, _)| *distance <= FARTHEST)
+        .min_by_key(|(distance, _)| *distance)?;
     let mut indices = indices.into_iter();
     let parts: Vec<String> = near
         .1

@@ -1,6 +1,6 @@
 //! The declared keys of Gravitee's families: the connector, the cloud, the system's proxy, a provider entry.
 
-use super::{Group, Key, KeyTable, Shape};
+use super::{Group, Key, KeyTable, Shape, binding::variable, reader::join};
 
 /// Below it stands how the controller is reached.
 pub(super) const WS: &str = "integration.connector.ws";
@@ -236,6 +236,18 @@ pub struct Section {
     pub about: String,
     /// Its keys.
     pub table: &'static KeyTable,
+}
+
+impl Section {
+    /// The documented variable of `key`, `N` standing for an index: `gravitee_integration_providers_N_type`.
+    pub fn variable(&self, key: &Key) -> String {
+        variable(&join(&self.base, key.name))
+    }
+
+    /// The documented variable of `key` in an entry of `group`.
+    pub fn group_variable(&self, group: &Group, key: &Key) -> String {
+        variable(&join(&self.base, &format!("{}[N].{}", group.name, key.name)))
+    }
 }
 
 /// Every section of Gravitee's names, with the configuration of the given provider types.

@@ -81,7 +81,7 @@ fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
         [values.text("ssl.keystore.path"), values.secret("ssl.keystore.content").map(ExposeSecret::expose_secret)];
     if pairs.len() > 1 || whole.iter().any(Option::is_some) {
         let says = "the agent shows one certificate; keep one of path, content, certPath and certificates_0";
-        reader.fault(named_by, None, says.into());
+        reader.fault(named_by, None, says);
     }
     if let Some(kind) = values.text("ssl.keystore.type").filter(|kind| *kind != "PEM") {
         let says = "certificate and key in two files are PEM; PEM is accepted".to_owned();
@@ -161,7 +161,7 @@ fn store(reader: &mut Reader<'_>, values: &Values, prefix: &str) -> Option<Store
             if !values.is_given(&key("type")) {
                 let says =
                     "must be set, since the name of the store does not tell its format; PEM or PKCS12 is accepted";
-                reader.fault(&type_name, None, says.into());
+                reader.fault(&type_name, None, says);
             }
             return None;
         }
@@ -223,7 +223,7 @@ fn decoded(reader: &mut Reader<'_>, name: &str, content: &SecretString) -> Optio
     match BASE64_STANDARD.decode(compact) {
         Ok(bytes) if !bytes.is_empty() => Some(bytes),
         _ => {
-            reader.fault(name, Some(MASK.into()), "this is not base64; a store as base64 is accepted".into());
+            reader.fault(name, Some(MASK.into()), "this is not base64; a store as base64 is accepted");
             None
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     time::Duration,
 };
 
@@ -14,14 +15,16 @@ use super::{Environment, Fault, Faults, KeyTable, reader::Reader};
 /// Asking for a key that the table does not declare is a fault of the program (a debug assertion).
 #[derive(Debug, Clone, Default)]
 pub struct Values {
-    values: BTreeMap<&'static str, Value>,
+    by_key: BTreeMap<&'static str, Value>,
     groups: BTreeMap<&'static str, Vec<Values>>,
     variables: BTreeMap<&'static str, String>,
     given: BTreeSet<&'static str>,
+    /// The variable of each entry of a list.
+    entries: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// A checked value.
-#[derive(Debug, Clone)]
+/// A checked value. Its `Debug` form hides secrets, also the password of an address.
+#[derive(Clone)]
 pub(super) enum Value {
     Text(String),
     Secret(SecretString),
@@ -30,6 +33,12 @@ pub(super) enum Value {
     Decimal(f64),
     List(Vec<String>),
     Span(Duration),
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
 }
 
 impl Values {
@@ -64,8 +73,12 @@ impl Values {
             self.given.insert(name);
         }
         if let Some(value) = value {
-            self.values.insert(name, value);
+            self.by_key.insert(name, value);
         }
+    }
+
+    pub(super) fn put_entries(&mut self, name: &'static str, variables: Vec<String>) {
+        self.entries.insert(name, variables);
     }
 
     pub(super) fn put_group(&mut self, name: &'static str, variable: String, entries: Vec<Values>) {
@@ -152,9 +165,15 @@ impl Values {
         self.variables.get(name).cloned().unwrap_or_else(|| name.to_owned())
     }
 
+    /// The environment variable of entry `n` of the list `name`; that of the list when there is no such entry.
+    pub fn entry_variable(&self, name: &str, n: usize) -> String {
+        let entry = self.entries.get(name).and_then(|variables| variables.get(n));
+        entry.cloned().unwrap_or_else(|| self.variable(name))
+    }
+
     fn value(&self, name: &str) -> Option<&Value> {
         debug_assert!(self.variables.contains_key(name), "the table declares no key {name}");
-        self.values.get(name)
+        self.by_key.get(name)
     }
 }
 
@@ -201,7 +220,10 @@ mod tests {
             &[("stage", "prod"), ("stage_0", "dev")],
             &[("stage_0", "prod"), ("stage_1", ""), ("stage_2", "dev")],
         ] {
-            assert_eq!(aws(pairs).list("stage"), ["prod", "dev"], "{pairs:?}");
+            let values = aws(pairs);
+            assert_eq!(values.list("stage"), ["prod", "dev"], "{pairs:?}");
+            let second = pairs.iter().find(|(_, value)| value.contains("dev")).unwrap().0;
+            assert_eq!(values.entry_variable("stage", 1), format!("{PREFIX}{second}"));
         }
         assert!(aws(&[("stage", " , ")]).list("stage").is_empty());
     }
@@ -279,7 +301,7 @@ mod tests {
         };
         let pairs = [("wait", "2m"), ("trust_all", "YES"), ("size", "7"), ("word", "two"), ("users_3_name", "ann")];
         let values = Values::of(&TABLE, "", &pairs).unwrap();
-        assert_eq!(values.span("wait"), Duration::from_secs(120));
+        assert_eq!(values.span("wait"), Duration::from_mins(2));
         assert!(values.flag("trust.all"));
         assert_eq!(values.number("size"), 7);
         assert_eq!(values.text("word"), Some("Two"));

@@ -138,7 +138,10 @@ impl Story {
             .map_err(|_| Stop::failed(format_args!("ingest: the job is not done after {PATIENCE:?}")))?;
         let apis = self.plane.apis(INTEGRATION);
         if ended.phase != Phase::Done || ended.dropped > 0 || apis.is_empty() {
-            return Err(Stop::failed(format_args!("ingest: the job ended wrong: {ended:?}, {} APIs stored", apis.len())));
+            return Err(Stop::failed(format_args!(
+                "ingest: the job ended wrong: {ended:?}, {} APIs stored",
+                apis.len()
+            )));
         }
         let mut table = table(["NAME", "PLANS", "DOCUMENT"]);
         for api in &apis {
@@ -165,15 +168,19 @@ impl Story {
             .iter()
             .find(|api| api.id.contains(API.0) && api.id.contains(API.1))
             .ok_or_else(|| Stop::failed(format_args!("subscribe: {} on {} was not ingested", API.0, API.1)))?;
-        self.chapter("4. Subscribe", &format!("`{APPLICATION}` wants {}; its subscription to Gold is accepted.", api.name));
+        self.chapter(
+            "4. Subscribe",
+            &format!("`{APPLICATION}` wants {}; its subscription to Gold is accepted.", api.name),
+        );
         let asked = self.plane.subscribe(INTEGRATION, &api.id, PLAN, APPLICATION);
         let subscription = within("subscribe", asked).await?;
-        let key = subscription
-            .api_key
-            .clone()
-            .ok_or_else(|| Stop::failed("subscribe: the agent's answer carries no key"))?;
+        let key =
+            subscription.api_key.clone().ok_or_else(|| Stop::failed("subscribe: the agent's answer carries no key"))?;
         let in_gateway = self.gateway.with(|estate| {
-            estate.keys().find(|made| made.value == key.expose_secret()).and_then(|made| Some((made.name.clone()?, made.id.clone())))
+            estate
+                .keys()
+                .find(|made| made.value == key.expose_secret())
+                .and_then(|made| Some((made.name.clone()?, made.id.clone())))
         });
         let Some((name, id)) = in_gateway else {
             return Err(Stop::failed("subscribe: the key that the plane got is not in the gateway"));

@@ -1,0 +1,130 @@
+//! SIGTERM: what can end in time ends, what can not is undone.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_agent_has_nothing_to_drain() {
+    let rig = Rig::new(Gateway::of(&[]));
+    assert!(rig.agent.is_idle());
+    let start = Instant::now();
+    assert!(rig.agent.drain(secs(8)).await);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_are_carried_out_and_lists_are_refused() {
+    let rig = Rig::new(Gateway::of(&["orders"]).subscribe(|_, subscription| async move {
+        tokio::time::sleep(secs(2)).await;
+        Ok(grant(&subscription.id))
+    }));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    tokio::task::yield_now().await;
+    let agent = Arc::clone(&rig.agent);
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    tokio::task::yield_now().await;
+    for (id, body) in [("d1", CommandBody::Discover), ("d2", start("job-1", &[]))] {
+        let reply = rig.ask(&mut line, id, body).await;
+        assert_eq!(sentence(&reply), "the agent is shutting down; try again in a minute");
+    }
+    rig.deliver(&line, "c2", subscribe("s2"));
+    for id in ["c1", "c2"] {
+        assert_eq!(line.reply(id).await.status, Status::Succeeded);
+    }
+    assert!(draining.await.unwrap());
+    assert_eq!(rig.gateway.calls(), ["subscribe s1", "subscribe s2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_that_run_are_answered_at_once() {
+    let rig = Rig::new(Gateway::of(&[]).list(|call, _| async move {
+        call.cancel.cancelled().await;
+        Ok(())
+    }));
+    let mut line = rig.connect();
+    rig.deliver(&line, "d1", CommandBody::Discover);
+    rig.deliver(&line, "d2", start("job-1", &[]));
+    tokio::task::yield_now().await;
+    let agent = Arc::clone(&rig.agent);
+    let begin = Instant::now();
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    for _ in 0..2 {
+        let Message::Reply(reply) = line.next().await else { panic!("a reply") };
+        assert!(sentence(&reply).contains("shutting down"));
+    }
+    assert!(draining.await.unwrap());
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_finish_is_cancelled_two_seconds_before_the_end_and_undone() {
+    let rig = Rig::new(Gateway::of(&[]).subscribe(|call, _| async move {
+        call.cancel.cancelled().await;
+        tokio::time::sleep(secs(1)).await;
+        Err(Error::unavailable("cancelled; removed"))
+    }));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    tokio::task::yield_now().await;
+    let begin = Instant::now();
+    let agent = Arc::clone(&rig.agent);
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    let reply = line.reply("c1").await;
+    assert_eq!(sentence(&reply), "the agent is shutting down; try again in a minute");
+    assert_eq!(begin.elapsed(), secs(7));
+    assert!(draining.await.unwrap());
+    // Too late for anything that makes something.
+    let reply = rig.ask(&mut line, "c2", subscribe("s2")).await;
+    assert!(sentence(&reply).contains("shutting down"));
+    assert_eq!(rig.gateway.calls(), ["subscribe s1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_end_in_time_is_said() {
+    let log = Log::new();
+    let rig = Rig::new(Gateway::of(&[]).unsubscribe(|_, _| std::future::pending()));
+    let line = rig.connect();
+    rig.deliver(&line, "c1", unsubscribe("s1"));
+    tokio::task::yield_now().await;
+    let begin = Instant::now();
+    assert!(!rig.agent.drain(secs(8)).await);
+    assert_eq!(begin.elapsed(), secs(8));
+    assert_eq!(log.with("not everything could be ended").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_ingest_sends_its_done_and_says_what_is_missing() {
+    let log = Log::new();
+    let names: Vec<String> = (0..100).map(|n| format!("api-{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let rig = Rig::new(Gateway::of(&names));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    let batch = line.ingest().await;
+    let begin = Instant::now();
+    let agent = Arc::clone(&rig.agent);
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    tokio::task::yield_now().await;
+    line.accept(&batch);
+    let last = line.ingest().await;
+    assert!(last.done && last.apis.is_empty(), "{last:?}");
+    line.accept(&last);
+    assert!(draining.await.unwrap());
+    assert!(begin.elapsed() < secs(1));
+    let said = log.with("ended early");
+    assert_eq!(said.len(), 1, "{}", log.text());
+    assert!(said[0].contains("apis=20") && said[0].contains("80 were not"), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_plane_gets_its_done_all_the_same() {
+    let rig = Rig::new(Gateway::of(&["orders"]));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    line.ingest().await;
+    let agent = Arc::clone(&rig.agent);
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    let last = line.ingest().await;
+    assert!(last.done);
+    assert!(draining.await.unwrap(), "it does not wait for a reply for ever");
+}

@@ -81,26 +81,48 @@ async fn everything_is_within_the_policy_that_gravitee_publishes() {
 async fn the_least_policy_of_a_configuration_is_the_file_for_it() {
     let peer = Peer::standin().await;
     let user = User { access_key_id: "AKIAANYBODY000000000".to_owned(), secret: "any".to_owned() };
-    let least = |settings: &[(&str, &str)]| allowed(&peer.provider(&user, settings).least_policy());
-    let of_files = |files: &[&str]| {
-        let mut all: Vec<Allowed> = files.iter().flat_map(|file| allowed(file)).collect();
-        all.sort();
-        all.dedup();
-        all
-    };
+    let least = |settings: &[(&str, &str)]| peer.provider(&user, settings).least_policy();
     let region = ("region", "eu-west-1");
-    assert_eq!(least(&[region]), of_files(&[AGENT]));
-    assert_eq!(least(&[region, ("acceptApiWithoutUsagePlan", "true")]), of_files(&[AGENT, EVERY_STAGE]));
+    assert_eq!(allowed(&least(&[region])), in_region(&[AGENT], "eu-west-1"));
+    let every_stage = least(&[region, ("acceptApiWithoutUsagePlan", "true")]);
+    assert_eq!(allowed(&every_stage), in_region(&[AGENT, EVERY_STAGE], "eu-west-1"));
 
+    // With roles there are two policies: for each role, and for who assumes them; lines with # tell them apart.
     let roles = "arn:aws:iam::111111111111:role/one,arn:aws:iam::222222222222:role/two";
-    let of_roles = least(&[region, ("roleArn", roles)]);
-    for needed in of_files(&[AGENT]) {
-        assert!(
-            of_roles.iter().any(|allowed| *allowed == needed || allowed.resource.ends_with("/restapis/*")),
-            "{needed:?}"
-        );
+    let text = least(&[region, ("roleArn", roles)]);
+    let documents: Vec<String> = text
+        .split_inclusive('\n')
+        .fold(vec![String::new()], |mut documents, line| {
+            match line.starts_with('#') {
+                true => documents.push(String::new()),
+                false => documents.last_mut().expect("never empty").push_str(line),
+            }
+            documents
+        })
+        .into_iter()
+        .filter(|document| !document.trim().is_empty())
+        .collect();
+    let [of_roles, of_the_agent] = documents.as_slice() else { panic!("{text}") };
+    let files = in_region(&[AGENT, ANOTHER_AGENTS_APIS], "eu-west-1");
+    let of_roles = allowed(of_roles);
+    assert!(of_roles.iter().all(|allowed| files.contains(allowed)), "{of_roles:?}");
+    for needed in files {
+        let done = Done { action: needed.action.clone(), resource: needed.resource.clone() };
+        assert!(of_roles.iter().any(|allowed| allowed.covers(&done)), "{needed:?}");
     }
-    let _: &str = ANOTHER_AGENTS_APIS;
+    let assumed: Vec<String> = allowed(of_the_agent).into_iter().map(|allowed| allowed.resource).collect();
+    assert_eq!(assumed.join(","), roles);
+}
+
+/// What the files allow, in one region instead of all.
+fn in_region(files: &[&str], region: &str) -> Vec<Allowed> {
+    let mut all: Vec<Allowed> = files
+        .iter()
+        .flat_map(|file| allowed(&file.replace(":apigateway:*::", &format!(":apigateway:{region}::"))))
+        .collect();
+    all.sort();
+    all.dedup();
+    all
 }
 
 /// How much a day has.

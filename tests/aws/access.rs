@@ -71,7 +71,9 @@ async fn a_key_is_made_bound_and_removed(peer: Peer) {
     assert_eq!(key.value(), grant.api_key.as_ref().map(ExposeSecret::expose_secret));
     assert_eq!(key.name(), Some(format!("gravitee-{INTEGRATION}-5ab5c21b-0000-4000-8000-000000000001").as_str()));
     let description = key.description().expect("a person finds out what it is for");
-    assert!(description.contains("Storefront") && description.contains("Petstore"), "{description}");
+    for told in ["Storefront", &id(&shop.account, "pets"), "prod"] {
+        assert!(description.contains(told), "{description}");
+    }
 
     let revoked = shop.provider.unsubscribe(&call(), &api.id, &ending(&api, &grant)).await.expect("it can");
     assert_eq!(revoked, Revoked::Deleted);
@@ -243,7 +245,7 @@ async fn missing_rights_are_named(peer: Peer) {
     let user = reader.user(&account, "reader").await;
     if let Some(gateway) = peer.gateway() {
         for operation in [Operation::CreateApiKey, Operation::DeleteApiKey, Operation::CreateUsagePlanKey] {
-            gateway.fault(Failure::Denied.on(operation).in_account(&account));
+            gateway.fault(Failure::Denied.on(operation).by(&format!("arn:aws:iam::{account}:user/reader")));
         }
     }
     let shop = Shop { provider: peer.provider(&user, &[("region", REGION)]), account, user };

@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use federation_agent::{
     model::{Api, Class, Error, Grant},
     provider::{Call, Provider, Revoked},
-    standin::{ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, RestApi, UsagePlan},
+    standin::{
+        ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, Request, RestApi, UsagePlan,
+    },
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -240,17 +242,17 @@ async fn undoing_is_tried_again_when_it_fails() {
 async fn a_subscription_that_nobody_waits_for_is_undone() {
     let shop = Shop::new().await;
     let held = CancellationToken::new();
-    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateUsagePlanKey));
+    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateApiKey));
     let wanted = call();
     let giving_up = async {
-        let bound =
-            |request: &federation_agent::standin::Request| request.operation == Some(Operation::CreateUsagePlanKey);
-        shop.gateway().until(|requests| requests.iter().any(bound)).await;
+        let made = |request: &Request| request.operation == Some(Operation::CreateApiKey);
+        shop.gateway().until(|requests| requests.iter().any(made)).await;
         wanted.cancel.cancel();
+        // What is made must be known, or it cannot be removed: the answer is waited for.
+        held.cancel();
     };
     let (outcome, ()) = tokio::join!(shop.subscribe(&wanted), giving_up);
     outcome.expect_err("nobody waits for it");
-    held.cancel();
     assert_eq!(shop.keys(), 0);
 }
 
@@ -259,10 +261,19 @@ async fn a_subscription_that_runs_out_of_time_is_undone() {
     let shop = Shop::new().await;
     let held = CancellationToken::new();
     shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateUsagePlanKey));
-    let error = shop.subscribe(&call_for(Duration::from_millis(600))).await.expect_err("it ran out of time");
+    let outcome = shop.subscribe(&call_for(Duration::from_millis(2_300))).await;
+    let error = outcome.expect_err("it ran out of time");
     assert!(error.class().is_passing(), "{error:?}");
+    assert_eq!((shop.gateway().count(Operation::CreateApiKey), shop.keys()), (1, 0));
     held.cancel();
-    assert_eq!(shop.keys(), 0);
+}
+
+#[tokio::test]
+async fn a_subscription_without_time_is_not_begun() {
+    let shop = Shop::new().await;
+    let error = shop.subscribe(&call_for(Duration::from_millis(500))).await.expect_err("there is no time");
+    assert!(error.class().is_passing(), "{error:?}");
+    assert_eq!(shop.gateway().count(Operation::CreateApiKey), 0);
 }
 
 // Whole or not at all.

@@ -65,15 +65,12 @@ impl Peer {
 
     /// A MiniStack whose users and roles may do everything; `None` when there is none on this machine.
     pub(crate) async fn ministack() -> Option<Self> {
-        Some(Self { kind: Kind::MiniStack(Arc::new(MiniStack::start().await?)), policies: Vec::new() })
+        Some(Self::of_stack(Arc::new(MiniStack::start().await?)))
     }
 
-    /// MiniStack itself, when it is MiniStack.
-    pub(crate) fn stack(&self) -> Option<&MiniStack> {
-        match &self.kind {
-            Kind::StandIn(_) => None,
-            Kind::MiniStack(ministack) => Some(ministack),
-        }
+    /// This MiniStack.
+    pub(crate) fn of_stack(ministack: Arc<MiniStack>) -> Self {
+        Self { kind: Kind::MiniStack(ministack), policies: Vec::new() }
     }
 
     /// The same peer, giving this policy alone to the users and roles that are made from now on.

@@ -1,6 +1,8 @@
 //! The CloudFormation template and the trust policies, on MiniStack: the stack comes up, its role has the policies of
 //! the files, and who is trusted can assume it.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::{
@@ -69,9 +71,8 @@ fn of_files(files: &[&str]) -> Vec<Allowed> {
 
 #[tokio::test]
 async fn a_stack_gives_the_rights_of_the_files() {
-    let Some(peer) = Peer::ministack().await else { return };
-    let ministack = peer.stack().expect("MiniStack");
-    let account = peer.account();
+    let Some(ministack) = &MiniStack::start().await else { return };
+    let account = "100000000001".to_owned();
     let ec2 = ("RunsOn", "ec2");
     for (name, parameters, files) in [
         ("reader", vec![ec2, ("Rights", "discovery")], vec![DISCOVERY]),
@@ -92,9 +93,8 @@ async fn a_stack_gives_the_rights_of_the_files() {
 
 #[tokio::test]
 async fn a_stack_trusts_whom_it_should() {
-    let Some(peer) = Peer::ministack().await else { return };
-    let ministack = peer.stack().expect("MiniStack");
-    let account = peer.account();
+    let Some(ministack) = &MiniStack::start().await else { return };
+    let account = "100000000001".to_owned();
     let provider = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B716D3041E";
     for (name, parameters, file) in [
         ("on-ec2", vec![("RunsOn", "ec2")], include_str!("../../iam/trust-ec2.json")),
@@ -130,13 +130,13 @@ async fn a_stack_trusts_whom_it_should() {
 
 #[tokio::test]
 async fn the_role_of_a_stack_is_assumed_with_its_external_id() {
-    let Some(peer) = Peer::ministack().await else { return };
-    let ministack = peer.stack().expect("MiniStack");
+    let Some(ministack) = MiniStack::start().await.map(Arc::new) else { return };
+    let peer = Peer::of_stack(Arc::clone(&ministack));
     let (home, away) = (peer.account(), peer.account());
     let user = peer.user(&home, "agent").await;
     let who = format!("arn:aws:iam::{home}:user/agent");
     let parameters = [("RunsOn", "account"), ("TrustedArn", who.as_str()), ("ExternalId", "sesame")];
-    let role = stack(ministack, &away, "federation", &parameters).await;
+    let role = stack(&ministack, &away, "federation", &parameters).await;
     let sts = peer.sts(&user, "eu-west-1");
     let assume = |external_id: &str| {
         sts.assume_role().role_arn(&role).role_session_name("a-test").external_id(external_id).send()

@@ -14,6 +14,7 @@ mod ingest;
 mod job;
 mod lanes;
 mod once;
+mod patience;
 mod scout;
 mod shape;
 mod subscribe;

@@ -51,7 +51,7 @@ impl EncodedApi {
 
     /// Reads it back; the plane's side. Refused for one enum value that is not listed, as Gravitee does it.
     pub fn decode(&self) -> Result<Api, DecodeError> {
-        let api: wire::read::Api =
+        let api: wire::api::Api =
             serde_json::from_str(self.json.get()).map_err(|error| DecodeError::Json(error.to_string()))?;
         api.read().map_err(DecodeError::Json)
     }

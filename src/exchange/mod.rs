@@ -7,6 +7,9 @@ mod encoded;
 mod message;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use codec::{DecodeError, EncodeError, Limits, decode, encode, frames};
 pub use encoded::EncodedApi;
 pub use message::{Command, CommandBody, Discovered, Message, Reply, ReplyBody, StartedIngest, Status, Subscribed};

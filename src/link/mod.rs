@@ -1,12 +1,54 @@
 //! The websocket to the controller: dial, session, reconnect. Knows messages, not what they mean.
+//!
+//! | file | what it knows |
+//! | --- | --- |
+//! | `policy` | whether and when to try again: pure |
+//! | `state` | where the link stands, and every way on from there |
+//! | `dial`, `proxy`, `tls`, `trust`, `store` | the way to a stream |
+//! | `upgrade` | from a stream to a websocket, and what refusals mean |
+//! | `wire` | frames in and out, both at once |
+//! | `conversation` | one session, from HELLO to its end |
+//! | `probe` | the same way in, once, step by step |
 
+mod conversation;
+mod dial;
+mod endpoint;
+mod policy;
+mod probe;
+mod proxy;
 mod session;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod trust;
+mod upgrade;
+mod wire;
 
+pub use dial::{BoxStream, Dial, Network, Stream};
+pub use endpoint::Endpoint;
+pub use probe::{Step, Tried, probe};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
+pub use state::{State, states};
 
-use std::{sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::Duration};
 
-use crate::exchange::Command;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    exchange::Command,
+    model::Error,
+    settings::{Connector, Retry},
+};
+use conversation::{Conversation, Ending};
+use policy::{End, Lane, Pace};
+use probe::within;
+use state::Life;
+
+/// How often a link that was told to stay away says that it does.
+const AWAY_REMINDER: Duration = Duration::from_hours(1);
 
 /// Who takes the plane's commands. HELLO, HEALTH_CHECK, PRIMARY and GOOD_BYE never reach it: the link answers them.
 pub trait Receiver: Send + Sync + 'static {
@@ -14,33 +56,139 @@ pub trait Receiver: Send + Sync + 'static {
     fn command(self: Arc<Self>, command: Command, session: Session);
 }
 
-/// Where the link stands; watched by whoever needs a session and by `/readyz`.
+/// What one link needs to know.
 #[derive(Debug, Clone)]
-pub enum State {
-    /// Dialling, upgrading or saying HELLO.
-    Connecting {
-        /// Which endpoint.
-        endpoint: String,
-    },
-    /// HELLO has been answered; the console shows *Connected*.
-    Connected {
-        /// Since when.
-        since: SystemTime,
-        /// The session.
-        session: Session,
-    },
-    /// Between two tries.
-    Waiting {
-        /// Since when it has not been connected.
-        since: SystemTime,
-        /// Why the last try or session ended, for a person.
-        why: String,
-    },
-    /// Told to stay away; alive and saying so.
-    Away {
-        /// Since when.
-        since: SystemTime,
-    },
-    /// Shut down.
-    Closed,
+pub struct LinkSettings {
+    /// Endpoints, headers, TLS, proxy.
+    pub connector: Connector,
+    /// Its pace.
+    pub retry: Retry,
+    /// The plane's id of the integration.
+    pub integration_id: String,
+    /// The provider's type, as the plane knows it.
+    pub provider: String,
+}
+
+/// The link of one integration, through all its sessions.
+pub struct Link {
+    settings: LinkSettings,
+    endpoints: Vec<Endpoint>,
+    dial: Arc<dyn Dial>,
+    receiver: Arc<dyn Receiver>,
+    states: watch::Sender<State>,
+    detail: Option<watch::Receiver<Option<String>>>,
+    seed: u64,
+}
+
+impl Link {
+    /// A link that hands the plane's commands to `receiver`. `seed` gives the chance in its delays. Faults: an endpoint
+    /// or a header that cannot be used.
+    pub fn new(
+        settings: LinkSettings,
+        dial: Arc<dyn Dial>,
+        receiver: Arc<dyn Receiver>,
+        seed: u64,
+    ) -> Result<Self, Error> {
+        let endpoints = settings.connector.endpoints.iter().map(Endpoint::new).collect::<Result<Vec<_>, _>>()?;
+        if endpoints.is_empty() {
+            return Err(Error::invalid("no endpoint is set (gravitee_integration_connector_ws_endpoints_0)"));
+        }
+        upgrade::checked(&settings.connector.headers)?;
+        let (states, _) = states();
+        Ok(Self { settings, endpoints, dial, receiver, states, detail: None, seed })
+    }
+
+    /// The same link telling its state to `states`, for a receiver that had to know the state before the link was made.
+    #[must_use]
+    pub fn telling(mut self, states: watch::Sender<State>) -> Self {
+        self.states = states;
+        self
+    }
+
+    /// The same link with a text for the plane's health checks: what a person should know about the gateway.
+    #[must_use]
+    pub fn with_detail(mut self, detail: watch::Receiver<Option<String>>) -> Self {
+        self.detail = Some(detail);
+        self
+    }
+
+    /// Where the link stands, now and from now on.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.states.subscribe()
+    }
+
+    /// Connects, and connects again, until `shutdown`; then closes with 1000. Whoever shuts down has drained before.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let mut life = Life::new(&self.states, &self.settings.integration_id);
+        let mut pace = Pace::new(self.settings.retry, self.seed);
+        let mut turn = 0_usize;
+        loop {
+            let count = self.endpoints.len();
+            let Some(endpoint) = self.endpoints.get(turn % count.max(1)) else { break };
+            let Ending { end, lived } = self.once(endpoint, &mut life, &shutdown).await;
+            if matches!(end, End::Shutdown) {
+                break;
+            }
+            turn = if lived.is_some() { 0 } else { turn.wrapping_add(1) };
+            let mut lane = policy::lane(&end, self.settings.connector.auto_reconnect);
+            // The slow lane is for when every endpoint has been asked.
+            if lane == Lane::Slow && turn % count != 0 {
+                lane = Lane::BackOff;
+            }
+            let goes_on = match pace.next(lane, lived) {
+                Some(delay) => {
+                    life.waiting(&end, delay);
+                    !is_cut_short(&shutdown, delay).await
+                }
+                None => {
+                    life.away();
+                    while !is_cut_short(&shutdown, AWAY_REMINDER).await {
+                        life.still_away();
+                    }
+                    false
+                }
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        life.closed();
+    }
+
+    /// One try, and the session that it becomes.
+    async fn once(&self, endpoint: &Endpoint, life: &mut Life<'_>, shutdown: &CancellationToken) -> Ending {
+        life.connecting(endpoint);
+        let wire = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ending { end: End::Shutdown, lived: None },
+            wire = self.enter(endpoint) => wire,
+        };
+        let wire = match wire {
+            Ok(wire) => wire,
+            Err(error) => return Ending { end: End::Failed(error), lived: None },
+        };
+        let (settings, receiver, detail) = (&self.settings, &self.receiver, self.detail.as_ref());
+        Conversation { settings, endpoint, receiver, detail, life, shutdown }.hold(wire).await
+    }
+
+    /// The way in: connection, TLS, upgrade, each with its own time limit.
+    async fn enter(&self, endpoint: &Endpoint) -> Result<wire::Wire, Error> {
+        let limit = self.settings.retry.handshake;
+        let connector = &self.settings.connector;
+        let mut stream = within(limit, endpoint, "connecting", self.dial.connect(endpoint)).await?;
+        if endpoint.secure {
+            stream = within(limit, endpoint, "the TLS handshake", self.dial.secure(stream, endpoint)).await?;
+        }
+        let upgrading = upgrade::upgrade(stream, endpoint, &connector.headers, connector.limits);
+        within(limit, endpoint, "the upgrade", upgrading).await
+    }
+}
+
+/// Waits for `delay`; whether a shutdown came first.
+async fn is_cut_short(shutdown: &CancellationToken, delay: Duration) -> bool {
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => true,
+        () = sleep(delay) => false,
+    }
 }

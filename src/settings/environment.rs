@@ -1,21 +1,49 @@
-//! The environment, read once and whole.
+//! The environment, read once and whole, and the files that it names.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
 
-/// Variables by name. Comes from the process once, in `main`; from a map in tests.
-#[derive(Clone, Default)]
+/// The longest file that a setting may name. Trust stores of a whole operating system have some hundred kilobytes.
+const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// How a file that a setting names is read.
+type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
+
+/// Variables by name, and the way to the files that they name. Comes from the process once, in `main`; from a map in
+/// tests. Its `Debug` form has the names only.
+#[derive(Clone)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
+    not_text: Vec<String>,
+    read_file: Arc<ReadFile>,
 }
 
 impl Environment {
-    /// The process's own. A variable that is not UTF-8 is left out.
+    /// The process's own. A variable that is not UTF-8 has no value; [`not_text`](Self::not_text) names it.
     pub fn of_process() -> Self {
-        Self {
-            variables: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
+        let mut environment = Self::default();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else { continue };
+            match value.into_string() {
+                Ok(value) => {
+                    environment.variables.insert(name, value);
+                }
+                Err(_) => environment.not_text.push(name),
+            }
         }
+        environment
+    }
+
+    /// The same with files read by `read_file` instead of from the disk.
+    #[must_use]
+    pub fn with_files(mut self, read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static) -> Self {
+        self.read_file = Arc::new(read_file);
+        self
     }
 
     /// The value of `name`, also when it is empty.
@@ -27,10 +55,54 @@ impl Environment {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.variables.keys().map(String::as_str)
     }
+
+    /// All variables.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The names of variables whose value is not UTF-8.
+    pub fn not_text(&self) -> &[String] {
+        &self.not_text
+    }
+
+    /// The content of the file at `path`; of at most 16 MiB.
+    pub fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
+        (self.read_file)(path)
+    }
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        Self { variables: BTreeMap::new(), not_text: Vec::new(), read_file: Arc::new(from_disk) }
+    }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self { variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
+        Self {
+            variables: variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            ..Self::default()
+        }
     }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")?;
+        f.debug_set().entries(self.variables.keys()).finish()
+    }
+}
+
+fn from_disk(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST_FILE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > LONGEST_FILE {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
+    }
+    Ok(content)
 }

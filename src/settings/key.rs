@@ -1,9 +1,5 @@
 //! Declared keys: the one source of the parser, of `config`, of the README's table and of `.env.example`.
 
-use std::collections::BTreeMap;
-
-use secrecy::SecretString;
-
 /// A declared setting.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -26,7 +22,7 @@ pub struct Key {
 pub enum Shape {
     /// Any text.
     Text,
-    /// Any text that is never shown.
+    /// Any text that is never shown. It can come from the file that `<variable>_FILE` names.
     Secret,
     /// `true` or `false`.
     Flag,
@@ -40,6 +36,27 @@ pub enum Shape {
     Span,
     /// One of these words.
     Word(&'static [&'static str]),
+}
+
+impl Shape {
+    /// What is accepted, for people: `a whole number from 1 to 1000`.
+    pub fn accepts(self) -> String {
+        match self {
+            Self::Text => "a text".into(),
+            Self::Secret => "a text that is kept secret".into(),
+            Self::Flag => "true or false".into(),
+            Self::Number(from, to) if to == u64::MAX => format!("a whole number of {from} or more"),
+            Self::Number(from, to) => format!("a whole number from {from} to {to}"),
+            Self::Decimal => "a decimal number above zero".into(),
+            Self::List => "a comma-separated list, or one variable an entry".into(),
+            Self::Span => "a time span with its unit, like 500ms, 8s or 2m".into(),
+            Self::Word(words) => match words {
+                [] => "nothing".into(),
+                [only] => (*only).into(),
+                [most @ .., last] => format!("{} or {last}", most.join(", ")),
+            },
+        }
+    }
 }
 
 /// The keys that stand under one prefix.
@@ -60,13 +77,4 @@ pub struct Group {
     pub help: &'static str,
     /// An entry's keys.
     pub keys: &'static [Key],
-}
-
-/// Values by declared key, checked for their shape; empty texts are not there.
-#[derive(Debug, Clone, Default)]
-pub struct Values {
-    texts: BTreeMap<&'static str, (String, String)>,
-    secrets: BTreeMap<&'static str, SecretString>,
-    lists: BTreeMap<&'static str, Vec<String>>,
-    groups: BTreeMap<&'static str, Vec<Values>>,
 }

@@ -4,13 +4,32 @@
 //! binding rules, and our own flat ones (`FEDERATION_AGENT_…`), read with `envy`. Everything that is wrong is
 //! reported at once, as [`Faults`].
 
+mod binding;
+mod compose;
+mod connector;
 mod environment;
+mod explain;
 mod fault;
+mod integrations;
 mod key;
+mod load;
+mod process;
+mod proxy;
+mod reader;
+mod suggest;
+mod tables;
+mod tls;
+mod values;
 
+pub use compose::{COMPOSE, ComposeName};
 pub use environment::Environment;
+pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};
-pub use key::{Group, Key, KeyTable, Shape, Values};
+pub use key::{Group, Key, KeyTable, Shape};
+pub use load::{Gateways, explain, gateways, load, process};
+pub use process::{KEYS as PROCESS_KEYS, PREFIX as PROCESS_PREFIX};
+pub use tables::{Section, sections};
+pub use values::Values;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

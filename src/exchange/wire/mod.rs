@@ -1,12 +1,17 @@
 //! How messages look in JSON: private mirrors of the public types, with Gravitee's names. Here are the words for the
 //! enums; [`write`] holds what is written (nothing that is null, listed values only), [`read`] what is read (far more).
 
+pub(super) mod api;
 pub(super) mod read;
+mod text;
 pub(super) mod write;
 
 use crate::model::{DocumentKind, MetadataFormat, PlanSecurity, SubscriptionKind};
 
 use super::Status;
+
+/// Why a payload is not understood, for a person.
+type Fault = String;
 
 /// A value of an enum and its word on the wire, both ways, so that the two cannot differ.
 macro_rules! words {

@@ -3,84 +3,22 @@
 //! Two readers with two measures. What the *agent* reads takes unknown enum values as they come. What only the *plane*
 //! reads (APIs) is refused whole for one unknown value, as Gravitee's controller does it.
 
-use std::{collections::BTreeMap, fmt};
-
 use serde::{
-    Deserialize, Deserializer,
-    de::{DeserializeOwned, Error as _, Visitor},
+    Deserialize,
+    de::{DeserializeOwned, Error as _},
 };
 use serde_json::value::RawValue;
 
-use super::{document_kind, metadata_format, plan_security, status, subscription_kind};
+use super::{
+    Fault,
+    api::Api,
+    status, subscription_kind,
+    text::{Text, TextMap},
+};
 use crate::{
     exchange::{Command, CommandBody, Discovered, EncodedApi, Reply, ReplyBody, StartedIngest, Status, Subscribed},
-    model::{self, Texts},
+    model,
 };
-
-/// Why a payload is not understood, for a person.
-type Fault = String;
-
-/// Text, or what can be read as such: a number or a truth value. `None` when it is null or not there.
-#[derive(Default)]
-struct Text(Option<String>);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Any;
-
-        impl Visitor<'_> for Any {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(Some(text.to_owned())))
-            }
-            fn visit_string<E>(self, text: String) -> Result<Text, E> {
-                Ok(Text(Some(text)))
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Text, E> {
-                Ok(Text(Some(value.to_string())))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Text, E> {
-                Ok(Text(Some(value.to_string())))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Text, E> {
-                Ok(Text(Some(value.to_string())))
-            }
-            fn visit_f64<E>(self, value: f64) -> Result<Text, E> {
-                Ok(Text(Some(value.to_string())))
-            }
-            fn visit_unit<E>(self) -> Result<Text, E> {
-                Ok(Text(None))
-            }
-        }
-
-        deserializer.deserialize_any(Any)
-    }
-}
-
-impl Text {
-    fn or_empty(self) -> String {
-        self.0.unwrap_or_default()
-    }
-
-    fn required(self, field: &str) -> Result<String, Fault> {
-        self.0.ok_or_else(|| format!("the field {field} is missing"))
-    }
-}
-
-/// Texts by name; entries that are null are left out.
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
-struct TextMap(Option<BTreeMap<String, Text>>);
-
-impl From<TextMap> for Texts {
-    fn from(map: TextMap) -> Self {
-        map.0.unwrap_or_default().into_iter().filter_map(|(name, text)| Some((name, text.0?))).collect()
-    }
-}
 
 /// The JSON of a message. Every field stays raw, so that one that is odd costs none of the others.
 #[derive(Deserialize)]
@@ -139,9 +77,10 @@ struct StartIngest {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 struct Ingest {
-    ingest_job_id: Text,
+    #[serde(rename = "ingestJobId")]
+    job_id: Text,
     apis: Option<Vec<Box<RawValue>>>,
     done: Option<bool>,
 }
@@ -150,13 +89,15 @@ struct Ingest {
 #[serde(rename_all = "camelCase", default)]
 struct Subscribing {
     api_id: Text,
-    subscription: Option<Subscription>,
+    #[serde(rename = "subscription")]
+    told: Option<Subscription>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Subscription {
-    gravitee_subscription_id: Text,
+    #[serde(rename = "graviteeSubscriptionId")]
+    id: Text,
     gravitee_application_id: Text,
     gravitee_application_name: Text,
     #[serde(rename = "type")]
@@ -181,11 +122,11 @@ struct Discovery {
 
 impl Subscribing {
     fn read(self) -> Result<(String, model::Subscription), Fault> {
-        let subscription = self.subscription.ok_or("the field subscription is missing")?;
+        let subscription = self.told.ok_or("the field subscription is missing")?;
         Ok((
             self.api_id.required("apiId")?,
             model::Subscription {
-                id: subscription.gravitee_subscription_id.required("graviteeSubscriptionId")?,
+                id: subscription.id.required("graviteeSubscriptionId")?,
                 application_id: subscription.gravitee_application_id.0,
                 application_name: subscription.gravitee_application_name.0,
                 kind: subscription.kind.0.map(subscription_kind),
@@ -240,7 +181,7 @@ fn command_body(kind: &str, raw: Option<&RawValue>) -> Result<CommandBody, Fault
         "INGEST" => {
             let ingest: Ingest = payload(raw)?;
             CommandBody::Ingest {
-                job_id: ingest.ingest_job_id.or_empty(),
+                job_id: ingest.job_id.or_empty(),
                 apis: ingest.apis.unwrap_or_default().into_iter().map(EncodedApi::from_raw).collect(),
                 done: ingest.done.unwrap_or(false),
             }
@@ -270,8 +211,8 @@ fn reply_body(kind: String, raw: Option<&RawValue>) -> Result<ReplyBody, Fault> 
         "INGEST" => ReplyBody::Ingest,
         "SUBSCRIBE" => {
             let subscribing: Subscribing = payload(raw)?;
-            ReplyBody::Subscribe(subscribing.subscription.map(|subscription| Subscribed {
-                subscription_id: subscription.gravitee_subscription_id.or_empty(),
+            ReplyBody::Subscribe(subscribing.told.map(|subscription| Subscribed {
+                subscription_id: subscription.id.or_empty(),
                 api_key: subscription.api_key.0.map(Into::into),
                 metadata: subscription.metadata.into(),
             }))
@@ -292,102 +233,6 @@ fn started(started: StartIngest) -> Result<StartedIngest, Fault> {
         job_id: started.ingest_job_id.or_empty(),
         total: started.total.ok_or("the field total is missing")?,
     })
-}
-
-/// An API, as the plane reads it.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub(in crate::exchange) struct Api {
-    unique_id: Text,
-    id: Text,
-    name: Text,
-    version: Text,
-    description: Text,
-    connection_details: TextMap,
-    #[serde(rename = "type")]
-    kind: Text,
-    pages: Option<Vec<Page>>,
-    plans: Option<Vec<Plan>>,
-    metadata: Option<Vec<Metadata>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Page {
-    page_type: Text,
-    content: Text,
-    filename: Text,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Plan {
-    id: Text,
-    name: Text,
-    description: Text,
-    plan_security_type: Text,
-    characteristics: Option<Vec<Text>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Metadata {
-    name: Text,
-    value: Text,
-    format: Text,
-}
-
-fn listed<T>(word: Text, what: &str, of: fn(&str) -> Option<T>) -> Result<T, Fault> {
-    let word = word.or_empty();
-    of(&word).ok_or_else(|| format!("{what} cannot be '{word}'"))
-}
-
-impl Api {
-    /// The API; refused for one enum value that is not listed.
-    pub(in crate::exchange) fn read(self) -> Result<model::Api, Fault> {
-        if let Some(kind) = self.kind.0.filter(|kind| kind != "PROXY" && kind != "MESSAGE") {
-            return Err(format!("an API's type cannot be '{kind}'"));
-        }
-        let pages = self.pages.unwrap_or_default().into_iter().map(|page| {
-            Ok(model::Document {
-                kind: listed(page.page_type, "a page's type", document_kind)?,
-                content: page.content.or_empty(),
-                filename: page.filename.or_empty(),
-            })
-        });
-        let plans = self.plans.unwrap_or_default().into_iter().map(|plan| {
-            Ok(model::Plan {
-                id: plan.id.or_empty(),
-                name: plan.name.or_empty(),
-                description: plan.description.0,
-                security: listed(plan.plan_security_type, "a plan's security", plan_security)?,
-                characteristics: plan
-                    .characteristics
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|text| text.0)
-                    .collect(),
-            })
-        });
-        let metadata = self.metadata.unwrap_or_default().into_iter().map(|entry| {
-            Ok(model::Metadata {
-                name: entry.name.or_empty(),
-                value: entry.value.or_empty(),
-                format: listed(entry.format, "a metadata's format", metadata_format)?,
-            })
-        });
-        Ok(model::Api {
-            unique_id: self.unique_id.or_empty(),
-            id: self.id.or_empty(),
-            name: self.name.or_empty(),
-            version: self.version.0,
-            description: self.description.0,
-            connection: self.connection_details.into(),
-            plans: plans.collect::<Result<_, Fault>>()?,
-            documents: pages.collect::<Result<_, Fault>>()?,
-            metadata: metadata.collect::<Result<_, Fault>>()?,
-        })
-    }
 }
 
 /// [`model::Api::id`] alone, without building the rest.

@@ -60,7 +60,8 @@ enum CommandPayload<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Subscription<'a> {
-    gravitee_subscription_id: &'a str,
+    #[serde(rename = "graviteeSubscriptionId")]
+    id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     gravitee_application_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,8 +113,8 @@ enum ReplyPayload<'a> {
 #[serde(rename_all = "camelCase")]
 struct Subscribed<'a> {
     gravitee_subscription_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "exposed")]
-    api_key: Option<&'a SecretString>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key: Option<Key<'a>>,
     metadata: &'a Texts,
 }
 
@@ -137,21 +138,21 @@ pub(in crate::exchange) struct Api<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Page<'a> {
-    page_type: &'static str,
+    #[serde(rename = "pageType")]
+    kind: &'static str,
     content: &'a str,
     filename: &'a str,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Plan<'a> {
     id: &'a str,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     description: Option<&'a str>,
-    plan_security_type: &'static str,
+    #[serde(rename = "planSecurityType")]
+    security: &'static str,
     characteristics: &'a [String],
 }
 
@@ -162,10 +163,14 @@ struct Metadata<'a> {
     format: &'static str,
 }
 
+/// A key on its way out.
+struct Key<'a>(&'a SecretString);
+
 /// The one place where a key leaves its wrapping.
-#[expect(clippy::ref_option, reason = "serde hands the field by reference")]
-fn exposed<S: Serializer>(key: &Option<&SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
-    key.map(|key| key.expose_secret()).serialize(serializer)
+impl Serialize for Key<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.expose_secret().serialize(serializer)
+    }
 }
 
 impl<'a> From<&'a exchange::Message> for Message<'a> {
@@ -234,7 +239,7 @@ fn reply_payload(reply: &exchange::Reply) -> Option<ReplyPayload<'_>> {
         ReplyBody::Subscribe(subscribed) => subscribed.as_ref().map(|subscribed| ReplyPayload::Subscribe {
             subscription: Subscribed {
                 gravitee_subscription_id: &subscribed.subscription_id,
-                api_key: subscribed.api_key.as_ref(),
+                api_key: subscribed.api_key.as_ref().map(Key),
                 metadata: &subscribed.metadata,
             },
         }),
@@ -248,7 +253,7 @@ fn reply_payload(reply: &exchange::Reply) -> Option<ReplyPayload<'_>> {
 impl<'a> From<&'a model::Subscription> for Subscription<'a> {
     fn from(subscription: &'a model::Subscription) -> Self {
         Self {
-            gravitee_subscription_id: &subscription.id,
+            id: &subscription.id,
             gravitee_application_id: subscription.application_id.as_deref(),
             gravitee_application_name: subscription.application_name.as_deref(),
             kind: subscription.kind.as_ref().and_then(subscription_word),
@@ -271,7 +276,7 @@ impl<'a> From<&'a model::Api> for Api<'a> {
                 .documents
                 .iter()
                 .map(|document| Page {
-                    page_type: document_word(document.kind),
+                    kind: document_word(document.kind),
                     content: &document.content,
                     filename: &document.filename,
                 })
@@ -283,7 +288,7 @@ impl<'a> From<&'a model::Api> for Api<'a> {
                     id: &plan.id,
                     name: &plan.name,
                     description: plan.description.as_deref(),
-                    plan_security_type: security_word(plan.security),
+                    security: security_word(plan.security),
                     characteristics: &plan.characteristics,
                 })
                 .collect(),

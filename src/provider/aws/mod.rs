@@ -1,12 +1,121 @@
 //! AWS API Gateway: REST APIs and their stages, usage plans, API keys.
+//!
+//! An API of the plane is a stage of a REST API; a plan is a usage plan; a grant is an API key bound to one.
 
-use crate::settings::KeyTable;
+mod address;
+mod call;
+mod check;
+mod client;
+mod config;
+mod export;
+mod failure;
+mod foreign;
+mod http;
+mod keys;
+mod list;
+mod map;
+mod pace;
+mod region;
+mod rights;
+mod subscribe;
+mod template;
+mod unsubscribe;
+mod vault;
 
-use super::Kind;
+pub use keys::KEYS;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+use self::{client::Access, config::Config, foreign::Routes};
+use super::{Call, Finding, Found, Kind, Listed, Provider, Revoked};
+use crate::{
+    model::{Api, Error, Grant, Subscription},
+    settings::{Faults, Integration, Process},
+};
 
 /// How the settings name it.
-pub static KIND: Kind =
-    Kind { name: "aws-api-gateway", title: "AWS API Gateway", keys: &KEYS, build: |_, _| todo!("aws") };
+pub static KIND: Kind = Kind { name: "aws-api-gateway", title: "AWS API Gateway", keys: &KEYS, build };
 
-/// The settings under `configuration`.
-pub static KEYS: KeyTable = KeyTable { keys: &[], groups: &[] };
+fn build(integration: &Integration, process: &Process) -> Result<Arc<dyn Provider>, Faults> {
+    let config = Config::read(integration, process)?;
+    Ok(Arc::new(Aws(Arc::new(Inner { access: Access::new(config), routes: Routes::default() }))))
+}
+
+/// AWS API Gateway, in all accounts and regions of one integration.
+struct Aws(Arc<Inner>);
+
+/// What the work on one command shares with that on others.
+struct Inner {
+    access: Access,
+    routes: Routes,
+}
+
+#[async_trait]
+impl Provider for Aws {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let config = &self.0.access.config;
+        let identity = match &config.pair {
+            Some((id, _)) => {
+                let end: String = id.chars().skip(id.chars().count().saturating_sub(4)).collect();
+                format!("credentials: the pair of the settings, access key …{end}")
+            }
+            None => "credentials: AWS's default chain".into(),
+        };
+        let mut lines = vec![identity];
+        for account in &config.accounts {
+            let whose = match &account.role {
+                Some(role) => {
+                    let external_id = if account.external_id.is_some() { ", with an external id" } else { "" };
+                    format!("account {} (role {role}{external_id})", role.account)
+                }
+                None => "the account of the credentials".into(),
+            };
+            let stages = if account.stages.is_empty() { "all".into() } else { account.stages.join(", ") };
+            let plans = if config.without_plan { "with or without usage plan" } else { "with a usage plan" };
+            lines.push(format!("{whose}: regions {}; stages {stages}, {plans}", account.regions.join(", ")));
+        }
+        if let Some(url) = &config.endpoint {
+            lines.push(format!("AWS is asked at {url}"));
+        }
+        lines
+    }
+
+    async fn list(&self, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
+        list::list(&self.0.access, call, found).await
+    }
+
+    async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error> {
+        let Inner { access, routes } = &*self.0;
+        let address = foreign::address(&listed.api.id, &listed.api.connection)?;
+        let target = foreign::target(access, routes, call, &address, &listed.api.connection).await?;
+        let document = export::read(&target, call, &address).await?;
+        Ok(Api { documents: vec![document], ..listed.api.clone() })
+    }
+
+    async fn subscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Grant, Error> {
+        subscribe::subscribe(&self.0, call, api_id, subscription).await
+    }
+
+    async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error> {
+        unsubscribe::unsubscribe(&self.0, call, api_id, subscription).await
+    }
+
+    async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>) {
+        check::check(&self.0, call, findings).await;
+    }
+
+    fn least_policy(&self) -> String {
+        rights::least_policy(&self.0.access.config)
+    }
+
+    fn calls(&self) -> Vec<(&'static str, u64)> {
+        self.0.access.counts.all()
+    }
+}

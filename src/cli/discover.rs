@@ -1,0 +1,208 @@
+//! `discover`: what the plane would be shown, without a plane.
+
+use std::{io::IsTerminal, time::Duration};
+
+use comfy_table::{Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    arguments::TableOutput,
+    exit::{Exit, Stop},
+    gateways::{self, Gateway},
+    start::{self, Habit},
+    terminal::{self, Mark, Terminal},
+};
+use crate::{
+    model::{Api, Error, MetadataFormat, PlanSecurity},
+    provider::{Call, Found, Listed},
+    settings::Environment,
+};
+
+/// How long a discovery may take in all; a person who has waited so long has pressed Ctrl-C before.
+const PATIENCE: Duration = Duration::from_mins(30);
+/// APIs that may wait to be counted.
+const QUEUE: usize = 64;
+
+/// What one gateway told.
+struct Told {
+    apis: Vec<Listed>,
+    left_out: Vec<(String, String)>,
+    failed: Vec<(String, Error)>,
+    error: Option<Error>,
+}
+
+pub(super) fn discover(
+    environment: &Environment,
+    output: TableOutput,
+    integration: Option<&str>,
+) -> Result<Exit, Stop> {
+    let (process, gateways) = gateways::load(environment, integration)?;
+    start::log(&process, environment, Habit::Quiet)?;
+    start::runtime()?.block_on(async {
+        let cancel = start::cancelled_by_signal()?;
+        let mut documents = Vec::new();
+        let mut all_well = true;
+        for (n, gateway) in gateways.iter().enumerate() {
+            let told = ask(gateway, &cancel).await;
+            if cancel.is_cancelled() {
+                return Err(Stop::failed("stopped by a signal before everything was read"));
+            }
+            all_well &= told.failed.is_empty() && told.error.is_none();
+            match output {
+                TableOutput::Json => documents.push(document(gateway, &told)),
+                TableOutput::Table => {
+                    if n > 0 {
+                        terminal::say("");
+                    }
+                    print(gateway, &told, gateways.len() > 1, Terminal::of_stdout(environment));
+                }
+            }
+        }
+        if output == TableOutput::Json {
+            terminal::say(format_args!("{:#}", json!({ "integrations": documents })));
+        }
+        Ok(if all_well { Exit::Good } else { Exit::Failed })
+    })
+}
+
+async fn ask(gateway: &Gateway, cancel: &CancellationToken) -> Told {
+    let call = Call { id: "discover".into(), deadline: Instant::now() + PATIENCE, cancel: cancel.clone() };
+    let (found, mut finds) = mpsc::channel(QUEUE);
+    let bar = progress();
+    let mut told = Told { apis: Vec::new(), left_out: Vec::new(), failed: Vec::new(), error: None };
+    let gather = async {
+        while let Some(find) = finds.recv().await {
+            match find {
+                Found::Api(listed) => told.apis.push(*listed),
+                Found::LeftOut { what, why } => told.left_out.push((what, why)),
+                Found::Failed { source, error } => told.failed.push((source, error)),
+            }
+            bar.set_message(format!("{} APIs found, {} left out", told.apis.len(), told.left_out.len()));
+        }
+    };
+    let (listed, ()) = tokio::join!(gateway.provider.list(&call, found), gather);
+    bar.finish_and_clear();
+    told.error = listed.err();
+    told.apis.sort_by(|a, b| (&a.source, &a.api.name, &a.api.id).cmp(&(&b.source, &b.api.name, &b.api.id)));
+    told.left_out.sort();
+    told
+}
+
+/// On a terminal something that moves, on stderr; elsewhere nothing.
+fn progress() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed}  {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_message("asking the gateway");
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
+    if several {
+        let Gateway { integration, .. } = gateway;
+        terminal::say(terminal.strong(&format!("integration {} ({})", integration.id, integration.kind)));
+    }
+    if !told.apis.is_empty() {
+        terminal::say(table(&told.apis));
+    }
+    let noun = if told.apis.len() == 1 { "API" } else { "APIs" };
+    terminal::say(format_args!("{} {noun} found, {} left out.", told.apis.len(), told.left_out.len()));
+    for (what, why) in &told.left_out {
+        terminal::say(format_args!("{} {what}: {why}", terminal.mark(Mark::Doubtful)));
+    }
+    for (source, error) in &told.failed {
+        terminal::say(format_args!("{} {source}: {error}", terminal.mark(Mark::Bad)));
+    }
+    if let Some(error) = &told.error {
+        terminal::say(format_args!("{} nothing could be read: {error}", terminal.mark(Mark::Bad)));
+    }
+}
+
+/// The APIs, one a line.
+pub(super) fn table(apis: &[Listed]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["NAME", "VERSION", "PLANS", "SOURCE", "ID"]);
+    for listed in apis {
+        let Api { name, version, plans, id, .. } = &listed.api;
+        let plans = if plans.is_empty() {
+            "none".to_owned()
+        } else {
+            plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ")
+        };
+        let cells = [name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id];
+        table.add_row(cells.map(printable));
+    }
+    table
+}
+
+/// What somebody else wrote, fit for a terminal: no control characters.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn document(gateway: &Gateway, told: &Told) -> Value {
+    json!({
+        "integration": gateway.integration.id,
+        "provider": gateway.integration.kind,
+        "apis": told.apis.iter().map(api).collect::<Vec<_>>(),
+        "leftOut": told.left_out.iter().map(|(what, why)| json!({ "what": what, "why": why })).collect::<Vec<_>>(),
+        "failed": told.failed.iter()
+            .map(|(source, error)| json!({ "source": source, "class": error.class().word(), "error": error.sentence() }))
+            .collect::<Vec<_>>(),
+        "error": told.error.as_ref().map(Error::sentence),
+        "calls": gateway.provider.calls().into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+    })
+}
+
+fn api(listed: &Listed) -> Value {
+    let api = &listed.api;
+    json!({
+        "uniqueId": api.unique_id,
+        "id": api.id,
+        "name": api.name,
+        "version": api.version,
+        "description": api.description,
+        "source": &*listed.source,
+        "connectionDetails": api.connection,
+        "plans": api.plans.iter().map(|plan| json!({
+            "id": plan.id,
+            "name": plan.name,
+            "description": plan.description,
+            "security": security(plan.security),
+            "characteristics": plan.characteristics,
+        })).collect::<Vec<_>>(),
+        "metadata": api.metadata.iter().map(|entry| json!({
+            "name": entry.name,
+            "value": entry.value,
+            "format": format(entry.format),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn security(security: PlanSecurity) -> &'static str {
+    match security {
+        PlanSecurity::ApiKey => "API_KEY",
+        PlanSecurity::OAuth2 => "OAUTH2",
+        PlanSecurity::Jwt => "JWT",
+    }
+}
+
+fn format(format: MetadataFormat) -> &'static str {
+    match format {
+        MetadataFormat::String => "STRING",
+        MetadataFormat::Numeric => "NUMERIC",
+        MetadataFormat::Boolean => "BOOLEAN",
+        MetadataFormat::Date => "DATE",
+        MetadataFormat::Mail => "MAIL",
+        MetadataFormat::Url => "URL",
+    }
+}

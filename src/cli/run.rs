@@ -1,0 +1,107 @@
+//! `run`: the agent itself. Reads the settings, puts everything together, runs until a signal, drains, ends.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    arguments::VERSION,
+    exit::{Exit, Stop},
+    gateways::{self, Gateway},
+    start::{self, Habit, Signals},
+    wiring::Running,
+};
+use crate::{
+    observe::{Board, Server},
+    provider,
+    settings::{self, Connector, Environment, Process},
+};
+
+/// The variable that says where `/livez` and `/readyz` are served.
+const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
+
+pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
+    let settings = settings::load(environment, &gateways::kinds())?;
+    let _logging = start::log(&settings.process, environment, Habit::Agent)?;
+    let gateways = gateways::build(settings.integrations, &settings.process)?;
+    tell(&settings.connector, &gateways, &settings.warnings);
+    let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
+    let runtime = start::runtime()?;
+    let exit = runtime.block_on(serve(&settings.connector, &settings.process, gateways, asked_to_listen));
+    // Whatever still runs has been told to end and has had its time.
+    runtime.shutdown_background();
+    exit
+}
+
+/// A start worth reading: what runs, for whom, where, and what a person should know.
+fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
+    tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
+    for endpoint in &connector.endpoints {
+        let mut shown = endpoint.clone();
+        // Credentials in a URL are nobody's business.
+        let _ = shown.set_password(None);
+        let _ = shown.set_username("");
+        tracing::info!("controller: {shown}");
+    }
+    for Gateway { integration, provider } in gateways {
+        let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
+        tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
+        for line in provider.describe() {
+            tracing::info!(integration = integration.id, "{line}");
+        }
+    }
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+async fn serve(
+    connector: &Connector,
+    process: &Process,
+    gateways: Vec<Gateway>,
+    asked_to_listen: bool,
+) -> Result<Exit, Stop> {
+    let mut signals = Signals::take()?;
+    let (board, shutdown) = (Board::new(), CancellationToken::new());
+    listen(process, asked_to_listen, &board, &shutdown).await?;
+    let running = Running::start(connector, process, gateways, &board)?;
+
+    let signal = signals.next().await;
+    if running.is_idle() {
+        tracing::info!("{signal}: nothing is under way, leaving");
+    } else {
+        let drain = humantime::format_duration(process.drain);
+        tracing::info!("{signal}: finishing what is under way, within {drain}; a second signal ends at once");
+    }
+    let clean = tokio::select! {
+        clean = running.leave(process.drain) => clean,
+        second = signals.next() => {
+            tracing::warn!("{second}, the second signal: ending at once; what was under way is neither finished nor undone");
+            return Ok(Exit::Failed);
+        }
+    };
+    shutdown.cancel();
+    tracing::info!("federation-agent ends");
+    Ok(if clean { Exit::Good } else { Exit::Failed })
+}
+
+/// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does
+/// not need it.
+async fn listen(process: &Process, asked: bool, board: &Board, shutdown: &CancellationToken) -> Result<(), Stop> {
+    let Some(address) = process.listen else { return Ok(()) };
+    match Server::bind(address).await {
+        Ok(server) => {
+            tracing::info!("health: http://{address}/livez and /readyz", address = server.address());
+            tokio::spawn(server.serve(board.clone(), shutdown.clone()));
+            Ok(())
+        }
+        Err(error) if asked => Err(Stop::failed(format_args!(
+            "{LISTEN}={address} cannot be listened on: {error}; set another address, or `off`"
+        ))),
+        Err(error) => {
+            tracing::warn!(
+                "/livez and /readyz are not served, {address} cannot be listened on: {error}; set {LISTEN} to another \
+                 address, or to `off`"
+            );
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What a person sees: results on stdout, complaints on stderr, marks, colours where they are wanted.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+};
+
+use crate::settings::Environment;
+
+/// Whether results go to a person, and whether that person wants colours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terminal {
+    colours: bool,
+}
+
+/// How a line is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// ✓
+    Good,
+    /// !
+    Doubtful,
+    /// ✗
+    Bad,
+}
+
+impl Terminal {
+    /// Of stdout; `NO_COLOR` takes the colours away.
+    pub(super) fn of_stdout(environment: &Environment) -> Self {
+        Self { colours: wants_colours(io::stdout().is_terminal(), environment) }
+    }
+
+    /// `text`, strong.
+    pub(super) fn strong(self, text: &str) -> String {
+        self.painted("1", text)
+    }
+
+    /// `text`, pale.
+    pub(super) fn pale(self, text: &str) -> String {
+        self.painted("2", text)
+    }
+
+    /// The mark's character.
+    pub(super) fn mark(self, mark: Mark) -> String {
+        match mark {
+            Mark::Good => self.painted("32", "✓"),
+            Mark::Doubtful => self.painted("33", "!"),
+            Mark::Bad => self.painted("31", "✗"),
+        }
+    }
+
+    fn painted(self, code: &str, text: &str) -> String {
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// Whether a stream that is a terminal, or is not, is to have colours.
+pub(super) fn wants_colours(terminal: bool, environment: &Environment) -> bool {
+    terminal && environment.get("NO_COLOR").is_none_or(str::is_empty) && environment.get("TERM") != Some("dumb")
+}
+
+/// Writes a line to stdout. A reader that has gone away (`| head`) is no failure.
+pub(super) fn say(line: impl fmt::Display) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Writes a line to stderr.
+pub(super) fn complain(line: impl fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

@@ -1,0 +1,121 @@
+//! How the rooms are put together: to every gateway its agent and its link, and all of them on the health board.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::future::join_all;
+use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{exit::Stop, gateways::Gateway};
+use crate::{
+    agent::{Agent, AgentSettings},
+    link::{self, Dial, Link, LinkSettings, Network, State},
+    observe::{Board, Standing},
+    settings::{Connector, Fault, Faults, Integration, Process},
+};
+
+/// How long the links may take to say goodbye once nothing is left to do.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// All integrations at work.
+pub(super) struct Running {
+    agents: Vec<Arc<Agent>>,
+    links: Vec<JoinHandle<()>>,
+    goodbye: CancellationToken,
+}
+
+/// The real network, as the settings say; certificates are read here, once for all links, and only for TLS.
+pub(super) fn network(connector: &Connector, process: &Process) -> Result<Arc<dyn Dial>, Stop> {
+    let network = Network::new(connector, &process.proxy_environment, process.retry.silence).map_err(|errors| {
+        let fault = |error: crate::model::Error| Fault {
+            variable: "gravitee_integration_connector_ws".into(),
+            found: None,
+            says: error.to_string(),
+        };
+        Faults(errors.into_iter().map(fault).collect())
+    })?;
+    Ok(Arc::new(network))
+}
+
+/// What the link of `integration` needs to know.
+pub(super) fn link_settings(connector: &Connector, process: &Process, integration: &Integration) -> LinkSettings {
+    LinkSettings {
+        connector: connector.clone(),
+        retry: process.retry,
+        integration_id: integration.id.clone(),
+        provider: integration.kind.clone(),
+    }
+}
+
+impl Running {
+    /// Sets every gateway's agent and link to work. Needs the runtime.
+    pub(super) fn start(
+        connector: &Connector,
+        process: &Process,
+        gateways: Vec<Gateway>,
+        board: &Board,
+    ) -> Result<Self, Stop> {
+        let dial = network(connector, process)?;
+        let mut running = Self { agents: Vec::new(), links: Vec::new(), goodbye: CancellationToken::new() };
+        let mut links = Vec::new();
+        for Gateway { integration, provider } in gateways {
+            let (tell, states) = link::states();
+            let agent = Agent::new(AgentSettings::new(&integration.id, process), provider, states.clone());
+            let settings = link_settings(connector, process, &integration);
+            let link =
+                Link::new(settings, Arc::clone(&dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
+                    .telling(tell)
+                    .with_detail(agent.health_detail());
+            board.put(&integration.id, &integration.kind, standing(&states.borrow()));
+            tokio::spawn(follow(states, board.clone(), integration));
+            running.agents.push(agent);
+            links.push(link);
+        }
+        // Only now: a fault in the last one must not leave the first ones connected.
+        for link in links {
+            let goodbye = running.goodbye.clone();
+            running.links.push(tokio::spawn(async move { link.run(goodbye).await }));
+        }
+        Ok(running)
+    }
+
+    /// Whether nothing is under way that somebody waits for.
+    pub(super) fn is_idle(&self) -> bool {
+        self.agents.iter().all(|agent| agent.is_idle())
+    }
+
+    /// Finishes within `drain` what is under way, undoes what cannot finish, and says goodbye. `false`: something was
+    /// left undone, and the log names it.
+    pub(super) async fn leave(self, drain: Duration) -> bool {
+        let drained = join_all(self.agents.iter().map(|agent| agent.drain(drain))).await;
+        self.goodbye.cancel();
+        // A peer that does not answer the close is left behind.
+        let _ = timeout(GOODBYE, join_all(self.links)).await;
+        drained.into_iter().all(|ended| ended)
+    }
+}
+
+/// Puts every change of a link's state on the board, until the link is no more.
+async fn follow(mut states: watch::Receiver<State>, board: Board, integration: Integration) {
+    loop {
+        let now = standing(&states.borrow_and_update());
+        board.put(&integration.id, &integration.kind, now);
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn standing(state: &State) -> Standing {
+    let (connected, since, why) = match state {
+        State::Connected { since, .. } => (true, *since, None),
+        State::Connecting { .. } => (false, SystemTime::now(), None),
+        State::Waiting { since, why } => (false, *since, Some(why.clone())),
+        State::Away { since } => (false, *since, Some(state.to_string())),
+        State::Closed => (false, SystemTime::now(), Some(state.to_string())),
+    };
+    Standing { connected, since, why }
+}

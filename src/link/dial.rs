@@ -1,0 +1,149 @@
+//! To an endpoint and into TLS: the real network, behind a trait that tests replace by streams in memory.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use rustls::{ClientConfig, pki_types::ServerName};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, lookup_host},
+};
+use tokio_rustls::TlsConnector;
+
+use super::{Endpoint, proxy, tls};
+use crate::{
+    model::Error,
+    settings::{Connector, ProxyEnvironment},
+};
+
+/// How long one address is tried alone before the next one is tried beside it.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// A connection of any kind.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection of any kind, on the heap.
+pub type BoxStream = Box<dyn Stream>;
+
+/// How an endpoint is reached. The link puts a time limit on each of the two steps.
+#[async_trait]
+pub trait Dial: Send + Sync + 'static {
+    /// A connection to `endpoint`, not yet encrypted.
+    async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error>;
+
+    /// `stream` with TLS around it; asked for only where the endpoint is [secure](Endpoint::secure).
+    async fn secure(&self, stream: BoxStream, endpoint: &Endpoint) -> Result<BoxStream, Error>;
+}
+
+/// The real network: TCP, straight or through a proxy, and TLS as the settings say.
+pub struct Network {
+    routes: Vec<(Endpoint, Option<proxy::Route>)>,
+    tls: Option<Arc<ClientConfig>>,
+    user_timeout: Duration,
+}
+
+impl Network {
+    /// The network as `connector` and the proxy variables set it. Certificates are read here, once. All faults are
+    /// told at once. `silence` is how long sent bytes may stay unacknowledged.
+    pub fn new(connector: &Connector, proxies: &ProxyEnvironment, silence: Duration) -> Result<Self, Vec<Error>> {
+        let mut faults = Vec::new();
+        let mut routes = Vec::new();
+        for url in &connector.endpoints {
+            let route = Endpoint::new(url).and_then(|endpoint| {
+                let route = proxy::route(&endpoint, &connector.proxy, proxies)?;
+                Ok((endpoint, route))
+            });
+            match route {
+                Ok(route) => routes.push(route),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        let mut tls = None;
+        if routes.iter().any(|(endpoint, _)| endpoint.secure) {
+            match tls::client(&connector.tls) {
+                Ok(config) => tls = Some(Arc::new(config)),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if faults.is_empty() { Ok(Self { routes, tls, user_timeout: silence }) } else { Err(faults) }
+    }
+}
+
+#[async_trait]
+impl Dial for Network {
+    async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
+        let route = self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref());
+        let Some(route) = route else {
+            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout)
+                .await
+                .map_err(|error| error.during(format_args!("cannot reach {endpoint}")))?;
+            return Ok(Box::new(stream));
+        };
+        let mut stream = tcp(&route.host, route.port, self.user_timeout)
+            .await
+            .map_err(|error| error.during(format_args!("cannot reach the proxy {route}")))?;
+        proxy::tunnel(&mut stream, route, endpoint).await?;
+        Ok(Box::new(stream))
+    }
+
+    async fn secure(&self, stream: BoxStream, endpoint: &Endpoint) -> Result<BoxStream, Error> {
+        let config = self.tls.clone().ok_or_else(|| Error::bug("TLS was not made ready for a secure endpoint"))?;
+        let name = ServerName::try_from(endpoint.host.clone())
+            .map_err(|_| Error::invalid(format!("`{}` is not a host name that TLS can check", endpoint.host)))?;
+        match TlsConnector::from(config).connect(name, stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(error) => Err(tls::sentence(&error, endpoint)),
+        }
+    }
+}
+
+/// A TCP connection to the first address of `host` that answers.
+async fn tcp(host: &str, port: u16, user_timeout: Duration) -> Result<TcpStream, Error> {
+    let addresses: Vec<SocketAddr> = lookup_host((host, port))
+        .await
+        .map_err(|error| Error::unavailable(format!("`{host}` cannot be resolved: {error}")))?
+        .collect();
+    let stream = first(&addresses).await?;
+    adjust(&stream, user_timeout)
+        .map_err(|error| Error::unavailable(format!("the connection could not be set up: {error}")))?;
+    Ok(stream)
+}
+
+/// Tries the addresses in their order, the next one as soon as one fails or is slow, and keeps the first that answers.
+async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+    let mut waiting = addresses.iter();
+    let mut tries = FuturesUnordered::new();
+    let mut faults = Vec::new();
+    loop {
+        if let Some(&address) = waiting.next() {
+            tries.push(async move { (address, TcpStream::connect(address).await) });
+        }
+        tokio::select! {
+            Some((address, tried)) = tries.next() => match tried {
+                Ok(stream) => return Ok(stream),
+                Err(error) => faults.push(format!("{address}: {error}")),
+            },
+            () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {}
+            else => break,
+        }
+    }
+    faults.sort();
+    Err(Error::unavailable(if faults.is_empty() { "it has no address".to_owned() } else { faults.join("; ") }))
+}
+
+/// A peer that vanished without a word is noticed by the kernel too, also while nothing is sent.
+fn adjust(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let keep_alive = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
+    socket.set_tcp_keepalive(&keep_alive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(user_timeout))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = user_timeout;
+    Ok(())
+}

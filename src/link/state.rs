@@ -1,0 +1,191 @@
+//! Where the link stands, and every way from one stand to the next, with the line that each writes to the log.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, time::Instant};
+use tracing::{debug, info, warn};
+
+use super::{Endpoint, Session, policy::End};
+use crate::model::Error;
+
+/// How often a link that cannot connect, for always the same reasons, says so again.
+const REMINDER: Duration = Duration::from_mins(10);
+
+/// Reasons that are remembered within one outage.
+const REASONS: usize = 32;
+
+/// Where the link stands; watched by whoever needs a session and by `/readyz`.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// Dialling, upgrading or saying HELLO.
+    Connecting {
+        /// Which endpoint.
+        endpoint: String,
+    },
+    /// HELLO has been answered; the console shows *Connected*.
+    Connected {
+        /// Since when.
+        since: SystemTime,
+        /// The session.
+        session: Session,
+    },
+    /// Between two tries.
+    Waiting {
+        /// Since when it has not been connected.
+        since: SystemTime,
+        /// Why the last try or session ended, for a person.
+        why: String,
+    },
+    /// Told to stay away; alive and saying so.
+    Away {
+        /// Since when.
+        since: SystemTime,
+    },
+    /// Shut down.
+    Closed,
+}
+
+/// A new link's state, to be told and to be watched.
+pub fn states() -> (watch::Sender<State>, watch::Receiver<State>) {
+    watch::channel(State::Waiting { since: SystemTime::now(), why: "no try has been made yet".into() })
+}
+
+/// The only one who moves the state.
+pub(super) struct Life<'a> {
+    states: &'a watch::Sender<State>,
+    integration: &'a str,
+    /// Since when it has not been connected: for people, and for counting.
+    lost: (SystemTime, Instant),
+    /// Whether there ever was a session.
+    was_connected: bool,
+    outage: Outage,
+}
+
+/// What has been said since the last session.
+#[derive(Default)]
+struct Outage {
+    tries: u32,
+    reasons: BTreeSet<String>,
+    reminded: Option<Instant>,
+}
+
+impl<'a> Life<'a> {
+    pub(super) fn new(states: &'a watch::Sender<State>, integration: &'a str) -> Self {
+        let lost = (SystemTime::now(), Instant::now());
+        Self { states, integration, lost, was_connected: false, outage: Outage::default() }
+    }
+
+    /// A try begins.
+    pub(super) fn connecting(&mut self, endpoint: &Endpoint) {
+        self.outage.tries = self.outage.tries.saturating_add(1);
+        if self.outage.tries == 1 {
+            info!(integration = self.integration, %endpoint, "connecting to the plane");
+        } else {
+            debug!(integration = self.integration, %endpoint, try_number = self.outage.tries, "connecting to the plane");
+        }
+        self.states.send_replace(State::Connecting { endpoint: endpoint.to_string() });
+    }
+
+    /// HELLO has been answered.
+    pub(super) fn connected(&mut self, endpoint: &Endpoint, session: Session) {
+        let tries = self.outage.tries;
+        if self.was_connected || tries > 1 {
+            let away = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
+            info!(integration = self.integration, %endpoint, tries, %away, "connected to the plane again");
+        } else {
+            info!(integration = self.integration, %endpoint, "connected to the plane");
+        }
+        self.was_connected = true;
+        self.outage = Outage::default();
+        self.states.send_replace(State::Connected { since: SystemTime::now(), session });
+    }
+
+    /// A session has ended; the next line says why.
+    pub(super) fn lost(&mut self) {
+        self.lost = (SystemTime::now(), Instant::now());
+    }
+
+    /// The next try comes after `delay`.
+    pub(super) fn waiting(&mut self, end: &End, delay: Duration) {
+        let why = match end {
+            End::Failed(error) => {
+                self.reason(error, delay);
+                error.sentence().to_owned()
+            }
+            End::GoodBye { .. } | End::Shutdown => {
+                let wait = humantime::format_duration(whole_millis(delay));
+                info!(integration = self.integration, %wait, "the plane said good bye and wants this agent back");
+                "the plane said good bye and asked to come back".to_owned()
+            }
+        };
+        self.states.send_replace(State::Waiting { since: self.lost.0, why });
+    }
+
+    /// The plane wants us gone.
+    pub(super) fn away(&mut self) {
+        warn!(
+            integration = self.integration,
+            "the plane said good bye for good: this agent stays away and alive. Restart it to connect again, or set \
+             gravitee_integration_connector_ws_autoReconnect=true to have it come back by itself"
+        );
+        self.states.send_replace(State::Away { since: self.lost.0 });
+    }
+
+    /// Still so.
+    pub(super) fn still_away(&self) {
+        let since = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
+        info!(
+            integration = self.integration,
+            %since, "still staying away, as the plane asked; restart the agent to connect again"
+        );
+    }
+
+    /// The end.
+    pub(super) fn closed(&mut self) {
+        info!(integration = self.integration, "the link is closed");
+        self.states.send_replace(State::Closed);
+    }
+
+    /// Each reason is told once an outage; all of them together again every ten minutes.
+    fn reason(&mut self, error: &Error, delay: Duration) {
+        let wait = humantime::format_duration(whole_millis(delay));
+        let class = error.class().word();
+        let known = self.outage.reasons.contains(error.sentence());
+        if !known && self.outage.reasons.len() < REASONS {
+            self.outage.reasons.insert(error.sentence().to_owned());
+            self.outage.reminded.get_or_insert_with(Instant::now);
+            warn!(integration = self.integration, class, %wait, "not connected: {error}");
+        } else if self.outage.reminded.is_none_or(|last| last.elapsed() >= REMINDER) {
+            self.outage.reminded = Some(Instant::now());
+            let since = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
+            let tries = self.outage.tries;
+            warn!(integration = self.integration, class, %wait, %since, tries, "still not connected: {error}");
+        } else {
+            debug!(integration = self.integration, class, %wait, "not connected: {error}");
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connecting { endpoint } => write!(f, "connecting to {endpoint}"),
+            Self::Connected { .. } => f.write_str("connected"),
+            Self::Waiting { why, .. } => write!(f, "not connected: {why}"),
+            Self::Away { .. } => f.write_str("staying away, as the plane asked"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+fn whole_seconds(span: Duration) -> Duration {
+    Duration::from_secs(span.as_secs())
+}
+
+fn whole_millis(span: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,169 @@
+//! Against peers that a plane is never: they do not read, write at the wrong time, or write what no plane writes.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::{
+    WebSocketStream, accept_async,
+    tungstenite::{
+        Message as Ws,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
+};
+
+use super::*;
+use crate::exchange::{self, CommandBody, Discovered, Message, ReplyBody, Status};
+
+/// Takes the upgrade and HELLO.
+async fn greeted(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
+    let mut socket = accept_async(stream).await.expect("an upgrade");
+    let Some(Ok(Ws::Binary(bytes))) = socket.next().await else { panic!("no HELLO") };
+    let Ok(Message::Command(hello)) = exchange::decode(&bytes) else { panic!("no HELLO") };
+    let reply = hello.succeed(ReplyBody::Hello(Some(ID.into())));
+    say(&mut socket, &Message::Reply(reply)).await;
+    socket
+}
+
+async fn say(socket: &mut WebSocketStream<DuplexStream>, message: &Message) {
+    let bytes = exchange::encode(message, &Limits::default()).expect("short");
+    socket.send(Ws::Binary(bytes.into())).await.expect("sent");
+}
+
+fn command(id: &str, body: CommandBody) -> Message {
+    Message::Command(Command { id: id.into(), body })
+}
+
+fn long_ingest(id: &str, len: usize) -> Command {
+    let body = CommandBody::Ingest { job_id: "j".repeat(len), apis: Vec::new(), done: true };
+    Command { id: id.into(), body }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_writes_and_does_not_read_is_dead_in_fifteen_seconds() {
+    let (peer, mut streams) = scripted(1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let asked = tokio::spawn(async move { session.ask(long_ingest("1", 100_000), 10 * MINUTE).await });
+    let began = Instant::now();
+    // Raw pings: nothing of what comes is read.
+    let chatter = async {
+        while socket.get_mut().write_all(&[0x89, 0]).await.is_ok() {
+            tokio::time::sleep(SECOND).await;
+        }
+    };
+    let why = tokio::select! {
+        why = world.waiting() => why,
+        () = chatter => world.waiting().await,
+    };
+    assert!(why.contains("has taken no byte for 15s"), "{why}");
+    assert!(began.elapsed() <= 22 * SECOND, "{:?}", began.elapsed());
+    assert!(asked.await.expect("no panic").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_long_messages_pass_each_other_on_a_narrow_stream() {
+    let (peer, mut streams) = scripted(256);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let asked = tokio::spawn(async move { session.ask(long_ingest("1", 300_000), MINUTE).await });
+    // The peer writes all of its own before it reads anything.
+    let ids = vec!["x".repeat(1000); 300];
+    say(&mut socket, &command("2", CommandBody::StartIngest { job_id: "j".into(), api_ids: ids })).await;
+    let (command, _) = world.inbox.recv().await.expect("a command");
+    assert!(matches!(command.body, CommandBody::StartIngest { api_ids, .. } if api_ids.len() == 300));
+    loop {
+        let Some(Ok(message)) = socket.next().await else { panic!("the link has gone") };
+        let Ws::Binary(bytes) = message else { continue };
+        let Ok(Message::Command(ingest)) = exchange::decode(&bytes) else { panic!("not the command") };
+        say(&mut socket, &Message::Reply(ingest.succeed(ReplyBody::Ingest))).await;
+        break;
+    }
+    assert_eq!(asked.await.expect("no panic").expect("a reply").status, Status::Succeeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_keep_the_limit_and_a_health_check_waits_for_one_message_only() {
+    let (peer, mut streams) = scripted(2048);
+    let mut settings = settings(&["http://peer"]);
+    settings.connector.limits.frame = 1000;
+    let mut world = World::new(settings, memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    for n in 0..3 {
+        let session = session.clone();
+        tokio::spawn(async move { session.ask(long_ingest(&n.to_string(), 20_000), MINUTE).await });
+    }
+    tokio::task::yield_now().await;
+    say(&mut socket, &command("health", CommandBody::HealthCheck)).await;
+    // Read frame by frame: the limit is on the frame.
+    let mut raw = socket.into_inner();
+    let mut kinds = Vec::new();
+    let mut frames = 0;
+    while !kinds.contains(&"health") || kinds.len() < 4 {
+        let mut head = [0; 2];
+        raw.read_exact(&mut head).await.expect("a frame");
+        let mut len = usize::from(head[1] & 0x7f);
+        if len == 126 {
+            len = usize::from(raw.read_u16().await.expect("a length"));
+        }
+        assert!(len <= 1000, "a frame of {len} bytes");
+        let mask = raw.read_u32().await.expect("a mask").to_be_bytes();
+        let mut payload = vec![0; len];
+        raw.read_exact(&mut payload).await.expect("a payload");
+        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+            *byte ^= mask;
+        }
+        frames += 1;
+        match head[0] & 0x0f {
+            2 if payload.starts_with(b"t:REPLY") => kinds.push("health"),
+            2 => kinds.push("ingest"),
+            _ => {}
+        }
+    }
+    assert!(frames > 40, "{frames}");
+    assert_ne!(kinds.last(), Some(&"health"), "{kinds:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_is_closed_with_1003() {
+    let (peer, mut streams) = scripted(4096);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    socket.send(Ws::Text("hello".into())).await.expect("sent");
+    let Some(Ok(Ws::Close(Some(frame)))) = socket.next().await else { panic!("no close") };
+    assert_eq!(u16::from(frame.code), 1003);
+    drop(socket);
+    assert!(world.waiting().await.contains("text message"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_in_pieces_is_one_message_and_a_slow_one_is_a_sign_of_life() {
+    let (peer, mut streams) = scripted(64 * 1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let Ok(bytes) = exchange::encode(&command("1", CommandBody::Discover), &Limits::default()) else { panic!() };
+    let pieces: Vec<_> = bytes.chunks(7).map(<[u8]>::to_vec).collect();
+    for (n, piece) in pieces.iter().enumerate() {
+        let kind = if n == 0 { Data::Binary } else { Data::Continue };
+        let frame = Frame::message(piece.clone(), OpCode::Data(kind), n + 1 == pieces.len());
+        socket.send(Ws::Frame(frame)).await.expect("sent");
+        tokio::time::sleep(10 * SECOND).await;
+    }
+    let (command, session) = world.inbox.recv().await.expect("a command");
+    let body = ReplyBody::Discover(Some(Discovered { apis: Vec::new(), partial: false }));
+    session.reply(command.succeed(body)).await.expect("sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_speak_http_is_said_to() {
+    let (peer, mut streams) = scripted(4096);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut stream = streams.recv().await.expect("dialled");
+    stream.write_all(b"SSH-2.0-OpenSSH_9.9\r\n\r\n").await.expect("written");
+    let why = world.waiting().await;
+    assert!(why.contains("does not speak HTTP"), "{why}");
+}

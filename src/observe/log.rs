@@ -1,0 +1,188 @@
+//! What is logged, and how: lines for people on a terminal, JSON for machines, on stderr (stdout is for results).
+
+use std::{io, str::FromStr};
+
+use tracing::{level_filters::LevelFilter, subscriber::Subscriber};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::Targets,
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    reload,
+    util::{SubscriberInitExt, TryInitError},
+};
+
+/// The target under which all of this program's events stand.
+const OURS: &str = "federation_agent";
+
+/// The most that other crates may say. At trace level tungstenite prints the upgrade request (the token) and every
+/// message, and the AWS SDK prints responses (key values): no setting may open that.
+const OTHERS: LevelFilter = LevelFilter::WARN;
+
+/// Which events are logged. Whatever it was made from, other crates' events below WARN never are.
+#[derive(Debug, Clone)]
+pub struct Filter(Targets);
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// For people, with colours or without.
+    Text {
+        /// Whether colours are used.
+        colours: bool,
+    },
+    /// One JSON object a line.
+    Json,
+}
+
+/// The log that has been started; its filter can be changed while the program runs.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    handle: reload::Handle<Targets, Registry>,
+}
+
+impl Filter {
+    /// Only warnings and errors.
+    pub fn warnings() -> Self {
+        Self(Targets::new().with_default(LevelFilter::WARN))
+    }
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    /// Reads a level (`info`) or `target=level` pairs (`warn,federation_agent::link=debug`). The error is a sentence.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let asked: Targets = text.parse().map_err(|_| {
+            format!(
+                "`{text}` is not a log filter: a level (off, error, warn, info, debug, trace) or target=level pairs"
+            )
+        })?;
+        let default = asked.default_level().unwrap_or(LevelFilter::OFF);
+        // A target that is longer than ours wins over it for our own rooms; every other one is capped.
+        let named = asked.iter().map(|(target, level)| {
+            let ours = target == OURS || target.starts_with("federation_agent::");
+            (target.to_owned(), if ours { level } else { level.min(OTHERS) })
+        });
+        Ok(Self(Targets::new().with_target(OURS, default).with_targets(named).with_default(default.min(OTHERS))))
+    }
+}
+
+impl Logging {
+    /// Starts the log of the process, on stderr. An error says that one was started before.
+    pub fn start(filter: Filter, style: Style) -> Result<Self, TryInitError> {
+        let (filter, handle) = reload::Layer::new(filter.0);
+        tracing_subscriber::registry().with(lines(style, io::stderr).with_filter(filter)).try_init()?;
+        Ok(Self { handle })
+    }
+
+    /// Logs by `filter` from now on.
+    pub fn set(&self, filter: Filter) {
+        // Fails only when the subscriber is gone, and then nothing is logged at all.
+        let _ = self.handle.modify(|current| *current = filter.0);
+    }
+}
+
+/// The layer that writes lines.
+fn lines<S, W>(style: Style, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    match style {
+        Style::Text { colours } => {
+            Box::new(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(writer))
+        }
+        Style::Json => Box::new(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tracing::Level;
+
+    use super::*;
+
+    fn lets(filter: &Filter, target: &str, level: Level) -> bool {
+        filter.0.would_enable(target, &level)
+    }
+
+    #[test]
+    fn other_crates_are_capped_whatever_the_filter_says() {
+        for text in ["trace", "trace,tungstenite=trace", "tungstenite::protocol=trace,hyper=debug", "aws=trace,t=trace"]
+        {
+            let filter: Filter = text.parse().unwrap();
+            for target in ["tungstenite::protocol", "hyper::proto", "aws_smithy_runtime", "rustls", "t", "tokio"] {
+                for level in [Level::TRACE, Level::DEBUG, Level::INFO] {
+                    assert!(!lets(&filter, target, level), "{text} lets {target} at {level}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn our_rooms_follow_the_filter() {
+        let filter: Filter = "trace".parse().unwrap();
+        assert!(lets(&filter, "federation_agent::link::session", Level::TRACE));
+        assert!(lets(&filter, "hyper", Level::WARN));
+
+        let filter: Filter = "warn,federation_agent::link=debug".parse().unwrap();
+        assert!(lets(&filter, "federation_agent::link", Level::DEBUG));
+        assert!(!lets(&filter, "federation_agent::agent", Level::INFO));
+        assert!(lets(&filter, "federation_agent::agent", Level::WARN));
+
+        let filter: Filter = "federation_agent=debug".parse().unwrap();
+        assert!(lets(&filter, "federation_agent::agent", Level::DEBUG));
+        assert!(!lets(&filter, "hyper", Level::ERROR));
+
+        let filter: Filter = "off".parse().unwrap();
+        assert!(!lets(&filter, "federation_agent", Level::ERROR));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_says_what_is_accepted() {
+        let sentence = "federation_agent=loud".parse::<Filter>().unwrap_err();
+        assert!(sentence.contains("loud") && sentence.contains("debug"), "{sentence}");
+    }
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Sink {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn the_level_can_be_changed_while_running() {
+        let sink = Sink::default();
+        let (filter, handle) = reload::Layer::new("warn".parse::<Filter>().unwrap().0);
+        let logging = Logging { handle };
+        let subscriber = tracing_subscriber::registry().with(lines(Style::Json, sink.clone()).with_filter(filter));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::info!(target: "federation_agent::test", "before");
+            logging.set("info".parse().unwrap());
+            tracing::info!(target: "federation_agent::test", answer = 42, "after");
+        });
+        let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((line["message"].as_str(), line["answer"].as_u64()), (Some("after"), Some(42)));
+    }
+}

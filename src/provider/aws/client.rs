@@ -1,0 +1,493 @@
+//! Accounts, their credentials, and the clients for their regions.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
+};
+use aws_sdk_apigateway::config::{IdentityCache, StalledStreamProtectionConfig};
+use secrecy::ExposeSecret;
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, timeout},
+};
+
+use super::{
+    config::{AccountConfig, Config},
+    failure::{self, Asked},
+    http,
+    pace::Bucket,
+    region::Partition,
+    vault::{FromVault, Vault},
+};
+use crate::model::Error;
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long STS may take to say who we are.
+const IDENTITY: Duration = Duration::from_secs(6);
+/// After a failure STS is not asked again who we are for so long.
+const IDENTITY_AGAIN: Duration = Duration::from_secs(60);
+/// A body that stands still for so long is given up.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Everything that calls AWS goes through here.
+#[derive(Debug)]
+pub(super) struct Access {
+    /// What was configured.
+    pub(super) config: Config,
+    /// The accounts whose APIs are federated, in the order of the settings.
+    pub(super) accounts: Vec<Arc<Account>>,
+    /// The account of the credentials themselves; one of `accounts` when no role is configured.
+    pub(super) base: Arc<Account>,
+    /// Calls made, by operation.
+    pub(super) counts: Arc<Counts>,
+    loaded: OnceCell<SdkConfig>,
+    buckets: Mutex<HashMap<(String, String), Arc<Bucket>>>,
+}
+
+/// One identity in one account.
+#[derive(Debug)]
+pub(super) struct Account {
+    /// What was configured for it.
+    pub(super) config: AccountConfig,
+    /// Who asks, for people: `role arn:…` or `the agent's own identity`.
+    pub(super) whom: String,
+    ready: OnceCell<Ready>,
+    identity: tokio::sync::Mutex<Identity>,
+    clients: Mutex<BTreeMap<String, aws_sdk_apigateway::Client>>,
+}
+
+/// What an account is called with, once it was needed.
+#[derive(Debug)]
+struct Ready {
+    config: SdkConfig,
+    vault: Arc<Vault>,
+}
+
+#[derive(Debug, Default)]
+struct Identity {
+    known: Option<Known>,
+    asked: Option<Instant>,
+}
+
+/// Who an identity is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Known {
+    /// The account's number.
+    pub(super) account: String,
+    /// The identity's ARN, when STS told it.
+    pub(super) arn: Option<String>,
+}
+
+/// One account and region, ready to be called.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    /// The account.
+    pub(super) account: Arc<Account>,
+    /// The account's number, when it is known.
+    pub(super) number: Option<String>,
+    /// The region's name.
+    pub(super) region: String,
+    /// For people: `account 123456789012, eu-west-1`.
+    pub(super) place: Arc<str>,
+    /// Calls API Gateway there.
+    pub(super) client: aws_sdk_apigateway::Client,
+    /// Its credentials.
+    pub(super) vault: Arc<Vault>,
+    /// Its pace.
+    pub(super) bucket: Arc<Bucket>,
+    /// Calls made, by operation.
+    pub(super) counts: Arc<Counts>,
+}
+
+/// Calls made, by operation.
+#[derive(Debug, Default)]
+pub(super) struct Counts(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Counts {
+    /// One more call of `operation`.
+    pub(super) fn add(&self, operation: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+    }
+
+    /// All of them, by name.
+    pub(super) fn all(&self) -> Vec<(&'static str, u64)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
+    }
+}
+
+impl Account {
+    fn new(config: AccountConfig) -> Arc<Self> {
+        let whom =
+            config.role.as_ref().map_or_else(|| "the agent's own identity".into(), |role| format!("role {role}"));
+        Arc::new(Self {
+            config,
+            whom,
+            ready: OnceCell::new(),
+            identity: tokio::sync::Mutex::default(),
+            clients: Mutex::default(),
+        })
+    }
+
+    /// The account's number as the settings tell it.
+    pub(super) fn configured_number(&self) -> Option<&str> {
+        self.config.role.as_ref().map(|role| role.account.as_str())
+    }
+}
+
+impl Access {
+    /// Everything for `config`; touches no network.
+    pub(super) fn new(config: Config) -> Self {
+        let accounts: Vec<Arc<Account>> = config.accounts.iter().cloned().map(Account::new).collect();
+        let base = accounts.iter().find(|account| account.config.role.is_none()).cloned().unwrap_or_else(|| {
+            let regions = config.regions().into_iter().map(str::to_owned).collect();
+            Account::new(AccountConfig { role: None, external_id: None, regions, stages: Vec::new() })
+        });
+        Self { config, accounts, base, counts: Arc::default(), loaded: OnceCell::new(), buckets: Mutex::default() }
+    }
+
+    /// `account` in `region`, ready to be called; asks STS for the account's number when only STS can tell it.
+    pub(super) async fn target(&self, account: &Arc<Account>, region: &str) -> Target {
+        let ready = self.ready(account).await;
+        let number = self.number(account).await;
+        let client = account
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(region.to_owned())
+            .or_insert_with(|| {
+                let config = aws_sdk_apigateway::config::Builder::from(&ready.config)
+                    .region(Region::new(region.to_owned()))
+                    .build();
+                aws_sdk_apigateway::Client::from_conf(config)
+            })
+            .clone();
+        let place = match &number {
+            Some(number) => format!("account {number}, {region}"),
+            None => format!("the agent's own account, {region}"),
+        };
+        Target {
+            account: account.clone(),
+            bucket: self.bucket(number.as_deref(), region),
+            number,
+            region: region.to_owned(),
+            place: place.into(),
+            client,
+            vault: ready.vault.clone(),
+            counts: self.counts.clone(),
+        }
+    }
+
+    /// Every account and region of the settings.
+    pub(super) async fn targets(&self) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for account in &self.accounts {
+            for region in &account.config.regions {
+                targets.push(self.target(account, region).await);
+            }
+        }
+        targets
+    }
+
+    /// The account's number: from the role, from the credentials, or from STS.
+    pub(super) async fn number(&self, account: &Arc<Account>) -> Option<String> {
+        match account.configured_number() {
+            Some(number) => Some(number.to_owned()),
+            None => self.known(account).await.map(|known| known.account),
+        }
+    }
+
+    /// Who `account`'s identity is, as far as it can be known. A failure is a warning: nothing depends on it but names.
+    pub(super) async fn known(&self, account: &Arc<Account>) -> Option<Known> {
+        let mut identity = account.identity.lock().await;
+        let recently = identity.asked.is_some_and(|asked| asked.elapsed() < IDENTITY_AGAIN);
+        if identity.known.is_some() || recently {
+            return identity.known.clone();
+        }
+        match self.ask_identity(account).await {
+            Ok(known) => identity.known = Some(known),
+            Err(error) => {
+                identity.asked = Some(Instant::now());
+                tracing::warn!(identity = %account.whom, error = %error, "STS does not tell which account this is");
+            }
+        }
+        identity.known.clone()
+    }
+
+    /// Asks STS who `account`'s identity is.
+    pub(super) async fn ask_identity(&self, account: &Arc<Account>) -> Result<Known, Error> {
+        let ready = self.ready(account).await;
+        let credentials = ready.vault.get().await?;
+        let sts = aws_sdk_sts::Client::new(&self.sts_config(&ready.config));
+        self.counts.add("GetCallerIdentity");
+        let asked =
+            Asked { operation: "GetCallerIdentity", right: "sts:GetCallerIdentity", place: "STS", whom: &account.whom };
+        let answer = match timeout(IDENTITY, sts.get_caller_identity().send()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(failure::of_sdk(&error, &asked).into()),
+            Err(_) => return Err(failure::lost(&asked, "no answer in time").into()),
+        };
+        let number = answer.account.or_else(|| credentials.account_id().map(|id| id.as_str().to_owned()));
+        match number {
+            Some(account) => Ok(Known { account, arn: answer.arn }),
+            None => Err(Error::unavailable("GetCallerIdentity (STS) names no account")),
+        }
+    }
+
+    /// Whether `account` has credentials.
+    pub(super) async fn credentials(&self, account: &Arc<Account>) -> Result<Credentials, Error> {
+        self.ready(account).await.vault.get().await
+    }
+
+    fn bucket(&self, number: Option<&str>, region: &str) -> Arc<Bucket> {
+        let region = if self.config.bucket_per_region { region } else { "" };
+        let key = (number.unwrap_or_default().to_owned(), region.to_owned());
+        self.buckets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(key)
+            .or_insert_with(|| Arc::new(Bucket::new(self.config.calls_per_second, self.config.burst)))
+            .clone()
+    }
+
+    async fn ready<'a>(&'a self, account: &'a Arc<Account>) -> &'a Ready {
+        let Some(role) = &account.config.role else { return self.base_ready().await };
+        account
+            .ready
+            .get_or_init(|| async {
+                let base = self.base_ready().await;
+                let region = account.config.regions.first().cloned().unwrap_or_default();
+                let vault = self.role_vault(account, &role.text, base, &region);
+                Ready::new(&base.config, vault, region)
+            })
+            .await
+    }
+
+    async fn base_ready(&self) -> &Ready {
+        self.base
+            .ready
+            .get_or_init(|| async {
+                let loaded = self.loaded().await;
+                let region = self.base.config.regions.first().cloned().unwrap_or_default();
+                Ready::new(loaded, base_vault(loaded, &self.config), region)
+            })
+            .await
+    }
+
+    /// What all clients share. Reads the profile files and the environment; touches no network.
+    async fn loaded(&self) -> &SdkConfig {
+        self.loaded
+            .get_or_init(|| async {
+                let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone());
+                let region = self.config.regions().first().map_or("us-east-1", |region| region).to_owned();
+                let mut loader = aws_config::defaults(BehaviorVersion::latest())
+                    .http_client(http)
+                    // Never the environment's: a compose file may hold a list there.
+                    .region(Region::new(region))
+                    // The one loop that repeats is ours.
+                    .retry_config(RetryConfig::disabled())
+                    .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+                    .stalled_stream_protection(
+                        StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED).build(),
+                    )
+                    .identity_cache(IdentityCache::no_cache());
+                if let Ok(name) = AppName::new(concat!("federation-agent-", env!("CARGO_PKG_VERSION"))) {
+                    loader = loader.app_name(name);
+                }
+                if let Some(url) = &self.config.endpoint {
+                    loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
+                }
+                loader.load().await
+            })
+            .await
+    }
+
+    /// STS is asked at the endpoint of the settings only when that is an emulator's: a VPC endpoint of API Gateway
+    /// serves nothing else.
+    fn sts_config(&self, config: &SdkConfig) -> SdkConfig {
+        let is_aws = |url: &url::Url| url.host_str().is_some_and(Partition::owns_host);
+        if self.config.endpoint.as_ref().is_some_and(is_aws) {
+            let mut builder = config.to_builder();
+            builder.set_endpoint_url(None);
+            return builder.build();
+        }
+        config.clone()
+    }
+
+    fn role_vault(&self, account: &Account, role: &str, base: &Ready, region: &str) -> Vault {
+        let config = self.sts_config(&base.config).to_builder().region(Region::new(region.to_owned())).build();
+        let assume = Arc::new(Assume {
+            sts: aws_sdk_sts::Client::new(&config),
+            base: base.vault.clone(),
+            counts: self.counts.clone(),
+            role: role.to_owned(),
+            external_id: account.config.external_id.clone(),
+            session: session_name(&self.config.integration),
+            region: region.to_owned(),
+        });
+        Vault::new(move || {
+            let assume = assume.clone();
+            async move { assume.credentials().await }
+        })
+    }
+}
+
+impl Ready {
+    fn new(config: &SdkConfig, vault: Vault, region: String) -> Self {
+        let vault = Arc::new(vault);
+        let provider = SharedCredentialsProvider::new(FromVault(vault.clone()));
+        let config = config.to_builder().region(Region::new(region)).credentials_provider(provider).build();
+        Self { config, vault }
+    }
+}
+
+fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
+    if let Some((id, secret)) = config.pair.clone() {
+        return Vault::new(move || {
+            let credentials = Credentials::new(&id, secret.expose_secret(), None, None, "settings");
+            async move { Ok(credentials) }
+        });
+    }
+    let chain = loaded.credentials_provider();
+    Vault::new(move || {
+        let chain = chain.clone();
+        async move {
+            match chain {
+                Some(chain) => chain.provide_credentials().await.map_err(|error| of_chain(&error)),
+                None => Err(Error::bug("the default credentials chain is missing")),
+            }
+        }
+    })
+}
+
+/// Why the default chain gives nothing.
+fn of_chain(error: &CredentialsError) -> Error {
+    let why = failure::root_cause(error);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => Error::denied(
+            "no AWS credentials were found: neither accessKeyId and secretAccessKey in the settings, nor AWS_ACCESS_KEY_ID, \
+             a profile, a web identity, a container's role or an instance's. In a container on EC2 the instance's role \
+             is invisible unless the instance's metadata hop limit is 2 or more \
+             (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)",
+        ),
+        CredentialsError::InvalidConfiguration(_) => {
+            Error::invalid(format!("the AWS configuration of this machine cannot be used: {why}"))
+        }
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+            Error::unavailable(format!("AWS credentials could not be had now: {why}"))
+        }
+        _ => Error::unavailable(format!("AWS credentials could not be had: {why}")),
+    }
+}
+
+/// How a role is assumed.
+struct Assume {
+    sts: aws_sdk_sts::Client,
+    base: Arc<Vault>,
+    counts: Arc<Counts>,
+    role: String,
+    external_id: Option<String>,
+    session: String,
+    region: String,
+}
+
+impl Assume {
+    async fn credentials(&self) -> Result<Credentials, Error> {
+        let base = self.base.get().await?;
+        self.counts.add("AssumeRole");
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(&self.role)
+            .set_external_id(self.external_id.clone())
+            .role_session_name(&self.session)
+            .send()
+            .await;
+        let place = format!("STS, {}", self.region);
+        let right = format!("sts:AssumeRole on {}", self.role);
+        let asked = Asked { operation: "AssumeRole", right: &right, place: &place, whom: "the agent's own identity" };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failed = failure::of_sdk(&error, &asked);
+                if failed.cause == failure::Cause::Credentials {
+                    self.base.refused(base.access_key_id()).await;
+                }
+                let code = aws_sdk_sts::error::ProvideErrorMetadata::code(&error).unwrap_or_default();
+                return Err(self.explained(code, failed.error).await);
+            }
+        };
+        let credentials =
+            answer.credentials.ok_or_else(|| Error::unavailable("AssumeRole (STS) gave no credentials"))?;
+        let expiry = SystemTime::try_from(credentials.expiration).ok();
+        Ok(Credentials::new(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            Some(credentials.session_token),
+            expiry,
+            "assumed role",
+        ))
+    }
+
+    /// What a refusal to assume the role means for a person: the role, its external id, and who asked.
+    async fn explained(&self, code: &str, error: Error) -> Error {
+        match code {
+            "AccessDenied" | "AccessDeniedException" => {
+                let who = match timeout(IDENTITY, self.sts.get_caller_identity().send()).await {
+                    Ok(Ok(answer)) => answer.arn.unwrap_or_else(|| "the agent's own identity".into()),
+                    _ => "the agent's own identity".into(),
+                };
+                let external_id = match &self.external_id {
+                    Some(id) => format!("with the external id `{id}`"),
+                    None => "without an external id".into(),
+                };
+                Error::denied(format!(
+                    "the role {} may not be assumed by {who} {external_id}: its trust policy must name {who} and the \
+                     same external id, and {who} needs sts:AssumeRole on it",
+                    self.role
+                ))
+            }
+            "RegionDisabledException" => Error::denied(format!(
+                "the role {} cannot be assumed in {}: STS is not activated in that region; activate it or name \
+                 another region first",
+                self.role, self.region
+            )),
+            _ => error.during(format!("assuming the role {}", self.role)),
+        }
+    }
+}
+
+/// How CloudTrail shows us: at most 64 of the characters that STS takes.
+fn session_name(integration: &str) -> String {
+    let name = format!("federation-agent-{integration}");
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) { c } else { '-' };
+    name.chars().map(allowed).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_names_fit_sts() {
+        assert_eq!(
+            session_name("fbf844a0-27b2-4f12-b844-a027b2cf1206"),
+            "federation-agent-fbf844a0-27b2-4f12-b844-a027b2cf1206"
+        );
+        assert_eq!(session_name("a b/ü"), "federation-agent-a-b--");
+        assert_eq!(session_name(&"x".repeat(99)).len(), 64);
+    }
+
+    #[test]
+    fn an_invisible_instance_role_names_the_hop_limit() {
+        let error = of_chain(&CredentialsError::not_loaded_no_source());
+        assert!(error.sentence().contains("hop limit"), "{error}");
+    }
+}

@@ -1,0 +1,309 @@
+//! Discovery: what an account has in a region, from its lists alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::{Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::{
+    address::StageAddress,
+    call::Operation,
+    client::{Access, Target},
+    failure::Failure,
+    map::{self, PlanFacts, RestApiFacts},
+};
+use crate::{
+    model::{Class, Error},
+    provider::{Call, Found, Listed},
+};
+
+/// How many accounts and regions are read at once.
+const TARGETS_AT_ONCE: usize = 8;
+/// How many REST APIs of one account and region are asked for their stages at once.
+const STAGES_AT_ONCE: usize = 4;
+/// AWS's largest page.
+const PAGE: i32 = 500;
+
+/// Ends work early without an error: nobody listens any more.
+struct Closed;
+
+/// Why a target ended early.
+enum Ended {
+    Closed,
+    Failed(Error),
+}
+
+impl From<Closed> for Ended {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure.error)
+    }
+}
+
+/// Finds everything; see [`Provider::list`](crate::provider::Provider::list).
+pub(super) async fn list(access: &Access, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
+    let targets = access.targets().await;
+    let sources = targets.len();
+    let seen = Mutex::new(HashSet::new());
+    let failed: Mutex<Vec<(Class, String)>> = Mutex::default();
+    let work = stream::iter(0..sources).for_each_concurrent(TARGETS_AT_ONCE, |n| {
+        let (target, found, seen, failed) = (&targets[n], &found, &seen, &failed);
+        async move {
+            let Err(Ended::Failed(error)) = (Scan { access, target, call, found, seen }).run().await else { return };
+            failed.lock().unwrap_or_else(PoisonError::into_inner).push((error.class(), error.sentence().to_owned()));
+            if sources > 1 {
+                let source = target.place.to_string();
+                let _closed = found.send(Found::Failed { source, error }).await;
+            }
+        }
+    });
+    work.await;
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if failed.len() < sources { Ok(()) } else { Err(all_failed(failed)) }
+}
+
+/// The one error for a listing in which every source failed.
+fn all_failed(failed: Vec<(Class, String)>) -> Error {
+    let count = failed.len();
+    // One that passes makes trying again worth while, so its class is the whole's.
+    let worst = failed.iter().position(|(class, _)| class.is_passing()).unwrap_or(0);
+    match failed.into_iter().nth(worst) {
+        Some((class, sentence)) if count == 1 => Error::new(class, sentence),
+        Some((class, sentence)) => {
+            Error::new(class, format!("none of {count} accounts and regions could be read; {sentence}"))
+        }
+        None => Error::bug("no account and region is configured"),
+    }
+}
+
+/// One account and region being read.
+struct Scan<'a> {
+    access: &'a Access,
+    target: &'a Target,
+    call: &'a Call,
+    found: &'a mpsc::Sender<Found>,
+    /// Identities already sent: two roles into one account give an API once.
+    seen: &'a Mutex<HashSet<String>>,
+}
+
+/// What plans name: REST API id and stage, in order.
+type Covered<'a> = BTreeSet<(&'a str, &'a str)>;
+
+impl Scan<'_> {
+    async fn run(&self) -> Result<(), Ended> {
+        let plans = usage_plans(self.target, self.call).await?;
+        let covered: Covered<'_> =
+            plans.iter().flat_map(|plan| &plan.stages).map(|(api, stage)| (api.as_str(), stage.as_str())).collect();
+        let rest_apis = self.rest_apis(&plans, &covered).await?;
+        let names: HashMap<String, String> =
+            rest_apis.iter().map(|rest_api| (rest_api.id.clone(), rest_api.name.clone())).collect();
+        if self.access.config.without_plan {
+            return self.every_stage(&rest_apis, &plans, &covered, &names).await;
+        }
+        for rest_api in &rest_apis {
+            for stage in stages_of(&covered, &rest_api.id) {
+                self.send(rest_api, stage, &plans, &names).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every REST API whose stages may be handed over. The others, and what plans name in vain, are left out.
+    async fn rest_apis(&self, plans: &[PlanFacts], covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
+        let operation = Operation::get("GetRestApis", "/restapis");
+        let mut all: BTreeMap<String, RestApiFacts> = BTreeMap::new();
+        let mut pages = Pages::default();
+        while pages.more {
+            let position = &pages.position;
+            let send = || self.target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
+            let answer = self.target.ask(self.call, &operation, send).await?;
+            let facts = answer.items.unwrap_or_default().into_iter().filter_map(RestApiFacts::of);
+            all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
+            pages.turn(answer.position, &operation, self.target)?;
+        }
+        for (api, stage) in covered.iter().filter(|(api, _)| !all.contains_key(*api)) {
+            let plan = plans.iter().find(|plan| plan.covers(api, stage)).map_or("", |plan| &plan.name);
+            let why = format!(
+                "the usage plan {plan} names it, but its REST API does not exist any more or is not shown to the agent"
+            );
+            self.leave_out(StageAddress::new(&self.target.region, api, stage).to_string(), why).await?;
+        }
+        let mut kept = Vec::new();
+        for rest_api in all.into_values() {
+            if self.access.config.without_plan || stages_of(covered, &rest_api.id).next().is_some() {
+                kept.push(rest_api);
+                continue;
+            }
+            let what = format!("{}:{} ({})", self.target.region, rest_api.id, rest_api.name);
+            let why = "no usage plan covers a stage of it: associate one with a usage plan, or set \
+                       acceptApiWithoutUsagePlan";
+            self.leave_out(what, why.into()).await?;
+        }
+        Ok(kept)
+    }
+
+    /// With `acceptApiWithoutUsagePlan`, each REST API tells its own stages.
+    async fn every_stage(
+        &self,
+        rest_apis: &[RestApiFacts],
+        plans: &[PlanFacts],
+        covered: &Covered<'_>,
+        names: &HashMap<String, String>,
+    ) -> Result<(), Ended> {
+        let mut answers = stream::iter(0..rest_apis.len())
+            .map(|n| async move { (n, self.stages(&rest_apis[n].id).await) })
+            .buffered(STAGES_AT_ONCE);
+        let mut some_were_read = rest_apis.is_empty();
+        let mut refusal = None;
+        while let Some((n, answer)) = answers.next().await {
+            let rest_api = &rest_apis[n];
+            let what = || format!("{}:{} ({})", self.target.region, rest_api.id, rest_api.name);
+            match answer {
+                Ok(stages) => {
+                    some_were_read = true;
+                    for gone in stages_of(covered, &rest_api.id).filter(|stage| !stages.iter().any(|s| s == stage)) {
+                        let address = StageAddress::new(&self.target.region, &rest_api.id, gone).to_string();
+                        self.leave_out(address, "a usage plan names it, but there is no such stage any more".into())
+                            .await?;
+                    }
+                    for stage in &stages {
+                        self.send(rest_api, stage, plans, names).await?;
+                    }
+                }
+                // Gone since the list was read, or kept from us: this one is left out, the others go on.
+                Err(failure) if matches!(failure.class(), Class::NotFound | Class::Denied | Class::Invalid) => {
+                    self.leave_out(what(), format!("its stages cannot be read: {}", failure.error)).await?;
+                    if failure.class() == Class::Denied {
+                        refusal.get_or_insert(failure.error);
+                    }
+                }
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        match refusal {
+            // Nothing at all may be read: the right is missing as a whole.
+            Some(refusal) if !some_were_read => Err(Ended::Failed(refusal)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn stages(&self, rest_api: &str) -> Result<Vec<String>, Failure> {
+        let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
+        let send = || self.target.client.get_stages().rest_api_id(rest_api).send();
+        let answer = self.target.ask(self.call, &operation, send).await?;
+        let mut stages: Vec<String> =
+            answer.item.unwrap_or_default().into_iter().filter_map(|stage| stage.stage_name).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        Ok(stages)
+    }
+
+    /// Hands one stage over, unless the filter holds it back or another role has sent it.
+    async fn send(
+        &self,
+        rest_api: &RestApiFacts,
+        stage: &str,
+        plans: &[PlanFacts],
+        names: &HashMap<String, String>,
+    ) -> Result<(), Closed> {
+        let address = StageAddress::new(&self.target.region, &rest_api.id, stage);
+        if !self.target.account.config.accepts(stage) {
+            let wanted = self.target.account.config.stages.join(", ");
+            let why = format!("the settings accept only the stages {wanted}");
+            return self.leave_out(address.to_string(), why).await;
+        }
+        if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_string()) {
+            return Ok(());
+        }
+        let plans: Vec<&PlanFacts> = plans.iter().filter(|plan| plan.covers(&rest_api.id, stage)).collect();
+        let found = map::Found { address: &address, account: self.target.number.as_deref() };
+        let api = map::api(found, rest_api, &plans, names, &self.access.config.api_name);
+        let listed = Listed { api, source: self.target.place.clone() };
+        self.found.send(Found::Api(Box::new(listed))).await.map_err(|_| Closed)
+    }
+
+    async fn leave_out(&self, what: String, why: String) -> Result<(), Closed> {
+        self.found.send(Found::LeftOut { what, why }).await.map_err(|_| Closed)
+    }
+}
+
+fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<Item = &'a str> {
+    covered.range((rest_api, "")..).take_while(move |(api, _)| *api == rest_api).map(|(_, stage)| *stage)
+}
+
+/// Every usage plan, whole: with a part of them an API's plans would be deleted in the plane.
+pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<PlanFacts>, Failure> {
+    let operation = Operation::get("GetUsagePlans", "/usageplans");
+    let mut plans = Vec::new();
+    let mut pages = Pages::default();
+    while pages.more {
+        let position = &pages.position;
+        let send = || target.client.get_usage_plans().limit(PAGE).set_position(position.clone()).send();
+        let answer = target.ask(call, &operation, send).await?;
+        plans.extend(answer.items.unwrap_or_default().into_iter().filter_map(PlanFacts::of));
+        pages.turn(answer.position, &operation, target)?;
+    }
+    Ok(plans)
+}
+
+/// Where a list is being read.
+struct Pages {
+    /// What the next page is asked for by; `None` is the first.
+    position: Option<String>,
+    more: bool,
+    seen: HashSet<String>,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self { position: None, more: true, seen: HashSet::new() }
+    }
+}
+
+impl Pages {
+    /// Goes on to `next`. A position that was there before would lead round for ever.
+    fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
+        self.position = next.filter(|next| !next.is_empty());
+        self.more = self.position.is_some();
+        match &self.position {
+            Some(next) if !self.seen.insert(next.clone()) => Err(Failure::harmless(Error::unavailable(format!(
+                "{} ({}) names the same page twice: its list cannot be read whole",
+                operation.name, target.place
+            )))),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_of_one_rest_api_are_found() {
+        let covered: Covered<'_> = [("a", "dev"), ("a", "prod"), ("ab", "prod"), ("b", "x")].into();
+        let of = |api| stages_of(&covered, api).collect::<Vec<_>>();
+        assert_eq!(of("a"), ["dev", "prod"]);
+        assert_eq!(of("ab"), ["prod"]);
+        assert_eq!(of("c"), [""; 0]);
+    }
+
+    #[test]
+    fn the_error_of_all_is_one_that_passes_when_there_is_one() {
+        let denied = (Class::Denied, "denied".to_owned());
+        let down = (Class::Unavailable, "down".to_owned());
+        let one = all_failed(vec![denied.clone()]);
+        assert_eq!((one.class(), one.sentence()), (Class::Denied, "denied"));
+        let two = all_failed(vec![denied, down]);
+        assert_eq!(two.class(), Class::Unavailable);
+        assert_eq!(two.sentence(), "none of 2 accounts and regions could be read; down");
+    }
+}

@@ -1,0 +1,349 @@
+//! A subscription becomes an API key, bound to a usage plan. Whatever happens after the key exists and before the
+//! reply is handed over, the key is deleted again.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::SecretString;
+use tokio::{sync::oneshot, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Inner,
+    address::StageAddress,
+    call::Operation,
+    client::Target,
+    failure::{Cause, Effect, Failure},
+    foreign, list,
+    map::{PlanFacts, key},
+};
+use crate::{
+    model::{Class, Error, Grant, Subscription, SubscriptionKind, Texts},
+    provider::Call,
+};
+
+/// What is begun must have so long to end in.
+const LEAST_TIME: Duration = Duration::from_secs(2);
+/// Undoing may take so long after the command's time is over, or after nobody waits any more.
+const UNDO_TIME: Duration = Duration::from_secs(6);
+/// How many characters of an application's name go into a key's description.
+const APPLICATION: usize = 200;
+
+/// Makes a grant. The work goes on when the caller does not wait for it: it then undoes what it made.
+pub(super) async fn subscribe(
+    inner: &Arc<Inner>,
+    call: &Call,
+    api_id: &str,
+    subscription: &Subscription,
+) -> Result<Grant, Error> {
+    let (reply, answer) = oneshot::channel();
+    let work = {
+        let (inner, call) = (inner.clone(), call.clone());
+        let (api_id, subscription) = (api_id.to_owned(), subscription.clone());
+        async move {
+            let made = make(&inner, &call, &api_id, &subscription).await;
+            // An answer that nobody takes is dropped, here or in the channel, and what it made is undone.
+            let _taken = reply.send(made);
+        }
+    };
+    tokio::spawn(work);
+    match answer.await {
+        Ok(made) => made.map(Made::keep),
+        Err(_) => Err(Error::bug("the work on a subscription ended without an answer")),
+    }
+}
+
+/// A grant that is undone unless it is kept.
+#[derive(Debug)]
+struct Made {
+    grant: Grant,
+    key: Key,
+}
+
+impl Made {
+    fn keep(self) -> Grant {
+        let Self { grant, mut key } = self;
+        key.kept = true;
+        grant
+    }
+}
+
+/// An API key that exists. Dropped without being kept, it is deleted.
+#[derive(Debug)]
+struct Key {
+    target: Target,
+    command: String,
+    id: String,
+    kept: bool,
+}
+
+impl Key {
+    /// Deletes it, in the time until `deadline`.
+    async fn undo(mut self, deadline: Instant) -> Result<(), Error> {
+        self.kept = true;
+        delete_made(&self.target, &self.command, &self.id, deadline).await
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        if self.kept {
+            return;
+        }
+        let (target, command, id) = (self.target.clone(), self.command.clone(), self.id.clone());
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => {
+                runtime.spawn(async move { delete_made(&target, &command, &id, Instant::now() + UNDO_TIME).await });
+            }
+            Err(_) => left_behind(&self.target, &self.command, &self.id, "the agent has ended"),
+        }
+    }
+}
+
+async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Made, Error> {
+    match &subscription.kind {
+        None | Some(SubscriptionKind::ApiKey) => {}
+        Some(other) => return Err(refused(other)),
+    }
+    let metadata = &subscription.metadata;
+    let plan_id = metadata.get(key::PLAN).filter(|id| !id.is_empty()).ok_or_else(|| {
+        Error::invalid("the subscription names no plan (planId is missing): no usage plan to bind a key to")
+    })?;
+    let address = foreign::address(api_id, metadata)?;
+    let target = foreign::target(&inner.access, &inner.routes, call, &address, metadata).await?;
+    // The plan is looked at before anything is made. The list is the one way that the published policy allows.
+    let plans = list::usage_plans(&target, call).await?;
+    let plan = foreign::plan(&plans, &address, plan_id)?.clone();
+    drop(plans);
+    let name = format!("gravitee-{}-{}", inner.access.config.integration, subscription.id);
+    if Instant::now() + LEAST_TIME > call.deadline {
+        return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
+    }
+    let (made, value) = create(&target, call, &name, &description(subscription, &address)).await?;
+    let bound = if call.cancel.is_cancelled() {
+        Err(Error::unavailable("the subscription was given up: nobody waits for it any more"))
+    } else {
+        bind(&target, call, &plan, &address, &made.id).await
+    };
+    let bound = match (bound, value) {
+        (Ok(()), Some(value)) if Instant::now() < call.deadline => Ok(value),
+        (Ok(()), Some(_)) => Err(Error::unavailable(format!("the time for this command is over ({})", target.place))),
+        (Ok(()), None) => Err(Error::unavailable(format!("CreateApiKey ({}) told no value", target.place))),
+        (Err(error), _) => Err(error),
+    };
+    match bound {
+        Ok(value) => {
+            let grant = Grant { api_key: Some(value), metadata: grant_metadata(&target, &made.id, &plan.id) };
+            tracing::info!(
+                command = %call.id, subscription = %subscription.id, api_key_id = %made.id, usage_plan = %plan.id,
+                place = %target.place, "made an API key and bound it to the usage plan"
+            );
+            Ok(Made { grant, key: made })
+        }
+        Err(error) => Err(undone(made, call, error).await),
+    }
+}
+
+fn refused(kind: &SubscriptionKind) -> Error {
+    let kind = match kind {
+        SubscriptionKind::OAuth => "OAuth",
+        SubscriptionKind::Jwt => "JWT",
+        SubscriptionKind::ApiKey => "API key",
+        SubscriptionKind::Other(name) => name,
+    };
+    Error::invalid(format!(
+        "AWS API Gateway gives access by API key only: a subscription of type {kind} cannot be made"
+    ))
+}
+
+fn description(subscription: &Subscription, address: &StageAddress) -> String {
+    let name: String = subscription.application_name.as_deref().unwrap_or("-").chars().take(APPLICATION).collect();
+    let id = subscription.application_id.as_deref().unwrap_or("-");
+    format!(
+        "Gravitee subscription {}: application {name} ({id}), REST API {}, stage {}",
+        subscription.id, address.rest_api, address.stage
+    )
+}
+
+fn grant_metadata(target: &Target, key_id: &str, plan_id: &str) -> Texts {
+    let mut metadata = Texts::from([
+        (key::API_KEY.to_owned(), key_id.to_owned()),
+        (key::REGION.to_owned(), target.region.clone()),
+        (key::USAGE_PLAN.to_owned(), plan_id.to_owned()),
+    ]);
+    if let Some(number) = &target.number {
+        metadata.insert(key::ACCOUNT.to_owned(), number.clone());
+    }
+    metadata
+}
+
+/// Makes the key. Its value is wrapped before anything else is done with the answer.
+async fn create(
+    target: &Target,
+    call: &Call,
+    name: &str,
+    description: &str,
+) -> Result<(Key, Option<SecretString>), Error> {
+    let operation = Operation::create("CreateApiKey", "/apikeys");
+    let send = || target.client.create_api_key().name(name).description(description).enabled(true).send();
+    let mut answer = match target.ask(call, &operation, send).await {
+        Ok(answer) => answer,
+        Err(failure) => return Err(not_created(failure, target, call, name)),
+    };
+    let value = answer.value.take().filter(|value| !value.is_empty()).map(SecretString::from);
+    match answer.id {
+        Some(id) => Ok((Key { target: target.clone(), command: call.id.clone(), id, kept: false }, value)),
+        None => Err(may_exist(target, call, name, "the answer names no key")),
+    }
+}
+
+fn not_created(failure: Failure, target: &Target, call: &Call, name: &str) -> Error {
+    if failure.effect == Effect::Unknown {
+        return may_exist(target, call, name, failure.error.sentence());
+    }
+    match (failure.cause, failure.class()) {
+        (Cause::Limit, _) => Error::conflict(format!(
+            "no more API keys can be made in {}: AWS allows 10,000 in an account and region; delete keys that nobody \
+             uses",
+            target.place
+        )),
+        (_, Class::Conflict) => Error::conflict(format!(
+            "AWS made no API key named {name} in {}: {}",
+            target.place,
+            failure.error.sentence()
+        )),
+        _ => failure.error,
+    }
+}
+
+/// The answer was lost: nothing can be deleted, since the id is not known.
+fn may_exist(target: &Target, call: &Call, name: &str, why: &str) -> Error {
+    tracing::error!(
+        command = %call.id, api_key_name = %name, place = %target.place, why,
+        "an API key of this name may exist, bound to nothing; look for it and delete it"
+    );
+    Error::unavailable(format!(
+        "whether AWS made the API key is not known ({why}). A key named {name} may exist in {}, bound to no usage plan \
+         and so opening nothing: delete it if it does",
+        target.place
+    ))
+}
+
+async fn bind(
+    target: &Target,
+    call: &Call,
+    plan: &PlanFacts,
+    address: &StageAddress,
+    key_id: &str,
+) -> Result<(), Error> {
+    let operation = Operation::create("CreateUsagePlanKey", format!("/usageplans/{}/keys", plan.id));
+    let send =
+        || target.client.create_usage_plan_key().usage_plan_id(&plan.id).key_id(key_id).key_type("API_KEY").send();
+    match target.ask(call, &operation, send).await {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(match (failure.cause, failure.class()) {
+            (Cause::Limit, _) => Error::conflict(format!(
+                "the usage plan {} ({}) takes no more keys in {}: {}",
+                plan.name,
+                plan.id,
+                target.place,
+                failure.error.sentence()
+            )),
+            (_, Class::Conflict) => Error::conflict(format!(
+                "the new key cannot be bound to the usage plan {} ({}) for {address}: {}",
+                plan.name,
+                plan.id,
+                failure.error.sentence()
+            )),
+            (_, Class::NotFound) => Error::not_found(format!(
+                "the usage plan {} ({}) has just been deleted: discover and ingest the API so that the plane learns \
+                 its plans of today",
+                plan.name, plan.id
+            )),
+            _ => failure.error,
+        }),
+    }
+}
+
+/// Deletes what was made for a subscription that failed with `error`, and says so when it cannot.
+async fn undone(made: Key, call: &Call, error: Error) -> Error {
+    let now = Instant::now();
+    let until = if call.cancel.is_cancelled() { now } else { call.deadline.max(now) };
+    let key_id = made.id.clone();
+    match made.undo(until + UNDO_TIME).await {
+        Ok(()) => error,
+        Err(undoing) => Error::new(
+            error.class(),
+            format!("{error}. The API key {key_id} made for it could not be deleted ({undoing}): delete it by hand"),
+        ),
+    }
+}
+
+async fn delete_made(target: &Target, command: &str, key_id: &str, deadline: Instant) -> Result<(), Error> {
+    // Whoever gave the command up has not given up the undoing.
+    let call = Call { id: command.to_owned(), deadline, cancel: CancellationToken::new() };
+    match delete(target, &call, key_id).await {
+        Ok(()) => {
+            tracing::info!(command, api_key_id = key_id, place = %target.place, "deleted the API key of a subscription that failed");
+            Ok(())
+        }
+        Err(failure) if failure.class() == Class::NotFound => Ok(()),
+        Err(failure) => {
+            left_behind(target, command, key_id, failure.error.sentence());
+            Err(failure.error)
+        }
+    }
+}
+
+/// Deletes an API key, and with it its bindings.
+pub(super) async fn delete(target: &Target, call: &Call, key_id: &str) -> Result<(), Failure> {
+    let operation = Operation::delete("DeleteApiKey", format!("/apikeys/{key_id}"));
+    let send = || target.client.delete_api_key().api_key(key_id).send();
+    target.ask(call, &operation, send).await.map(|_| ())
+}
+
+fn left_behind(target: &Target, command: &str, key_id: &str, why: &str) {
+    tracing::error!(
+        command, api_key_id = key_id, account = target.number.as_deref().unwrap_or("unknown"),
+        region = %target.region, why,
+        "an API key is left behind in AWS for a subscription that failed: delete it by hand"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription() -> Subscription {
+        Subscription {
+            id: "sub-1".into(),
+            application_id: Some("app-1".into()),
+            application_name: Some("Mobile".into()),
+            kind: Some(SubscriptionKind::ApiKey),
+            metadata: Texts::new(),
+        }
+    }
+
+    #[test]
+    fn descriptions_are_pinned() {
+        let address = StageAddress::new("eu-west-1", "a1", "prod");
+        assert_eq!(
+            description(&subscription(), &address),
+            "Gravitee subscription sub-1: application Mobile (app-1), REST API a1, stage prod"
+        );
+        let long = Subscription { application_name: Some("é".repeat(5_000)), ..subscription() };
+        assert!(description(&long, &address).chars().count() < 300);
+    }
+
+    #[test]
+    fn other_kinds_of_access_are_refused_by_name() {
+        for (kind, word) in [
+            (SubscriptionKind::OAuth, "OAuth"),
+            (SubscriptionKind::Jwt, "JWT"),
+            (SubscriptionKind::Other("MTLS".into()), "MTLS"),
+        ] {
+            let error = refused(&kind);
+            assert_eq!(error.class(), Class::Invalid);
+            assert!(error.sentence().contains(word), "{error}");
+        }
+    }
+}

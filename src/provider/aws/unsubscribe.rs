@@ -1,0 +1,197 @@
+//! A subscription ends: its API key is deleted, wherever it is. Gone means: deleted now, or not found in the account
+//! that the metadata names, or not found in every configured account when it names none.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+
+use super::{
+    Inner,
+    address::{StageAddress, region_of_url},
+    client::{Access, Account, Target},
+    map::key,
+    region::is_region,
+    subscribe::delete,
+};
+use crate::{
+    model::{Class, Error, Subscription, Texts},
+    provider::{Call, Revoked},
+};
+
+/// How many accounts are asked at once.
+const AT_ONCE: usize = 8;
+
+/// Removes the grant of `subscription`.
+pub(super) async fn unsubscribe(
+    inner: &Inner,
+    call: &Call,
+    api_id: &str,
+    subscription: &Subscription,
+) -> Result<Revoked, Error> {
+    let metadata = &subscription.metadata;
+    let key_id = metadata.get(key::API_KEY).map(|id| id.trim()).filter(|id| !id.is_empty()).ok_or_else(|| {
+        Error::invalid(format!(
+            "subscription {} names no API key ({} is missing in its metadata), so that nothing can be deleted and \
+             nothing is proved to be gone. Look in AWS for a key named gravitee-{}-{} or made by another agent, and \
+             delete it by hand",
+            subscription.id,
+            key::API_KEY,
+            inner.access.config.integration,
+            subscription.id
+        ))
+    })?;
+    let region = region(api_id, metadata);
+    let revoked = match metadata.get(key::ACCOUNT) {
+        Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
+        None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
+    }?;
+    tracing::info!(
+        command = %call.id, subscription = %subscription.id, api_key_id = key_id,
+        already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
+    );
+    Ok(revoked)
+}
+
+/// The region that the metadata names, else the API's.
+fn region(api_id: &str, metadata: &Texts) -> Option<String> {
+    let named = metadata.get(key::REGION).filter(|region| is_region(region)).cloned();
+    named
+        .or_else(|| metadata.get(key::URL).and_then(|url| region_of_url(url)))
+        .or_else(|| StageAddress::parse(api_id).map(|address| address.region))
+}
+
+/// The account is named: it alone answers whether the key is there.
+async fn in_account(
+    access: &Access,
+    call: &Call,
+    number: &str,
+    region: Option<&str>,
+    key_id: &str,
+) -> Result<Revoked, Error> {
+    let mut unknown_base = false;
+    let mut errors = Vec::new();
+    let mut asked = 0;
+    for account in everybody(access) {
+        match access.number(account).await {
+            Some(known) if known == number => {}
+            // STS does not say whose credentials these are: they may do, but their "not found" proves nothing.
+            None => unknown_base = true,
+            Some(_) => continue,
+        }
+        let proves = account.configured_number() == Some(number) || !unknown_base;
+        let regions = region.map_or_else(|| account.config.regions.clone(), |region| vec![region.to_owned()]);
+        for region in regions {
+            let target = access.target(account, &region).await;
+            match delete(&target, call, key_id).await {
+                Ok(()) => return Ok(Revoked::Deleted),
+                Err(failure) if failure.class() == Class::NotFound => asked += usize::from(proves),
+                Err(failure) => errors.push(failure.error),
+            }
+        }
+        // One role's word is enough for its account; another role of it is asked only when this one failed.
+        if asked > 0 && errors.is_empty() {
+            return Ok(Revoked::AlreadyGone);
+        }
+    }
+    match errors.into_iter().next() {
+        Some(error) if asked == 0 => {
+            Err(error.during(format!("the API key {key_id} of account {number} is not deleted")))
+        }
+        _ if asked > 0 => Ok(Revoked::AlreadyGone),
+        _ if unknown_base => Err(Error::unavailable(format!(
+            "the API key {key_id} is not known to the agent's own account, but STS does not tell whether that is \
+             account {number}: allow sts:GetCallerIdentity, or name a role of account {number}"
+        ))),
+        _ => Err(Error::invalid(format!(
+            "the API key {key_id} is in account {number}, which is not configured: name a role of it in roleArn or \
+             accounts, or delete the key by hand"
+        ))),
+    }
+}
+
+/// No account is named (a key made by Gravitee's agent in its time with one account): the API's region first, then
+/// everywhere.
+async fn anywhere(access: &Access, call: &Call, region: Option<&str>, key_id: &str) -> Result<Revoked, Error> {
+    let mut first = Vec::new();
+    let mut then = Vec::new();
+    let mut places: Vec<(Option<String>, String)> = Vec::new();
+    for account in everybody(access) {
+        let number = access.number(account).await;
+        let mut regions: Vec<&str> = account.config.regions.iter().map(String::as_str).collect();
+        if let Some(region) = region.filter(|region| !regions.contains(region)) {
+            regions.push(region);
+        }
+        for name in regions {
+            let place = (number.clone(), name.to_owned());
+            // Two roles into one account see the same keys; the first is asked.
+            if place.0.is_some() && places.contains(&place) {
+                continue;
+            }
+            places.push(place);
+            let target = access.target(account, name).await;
+            if Some(name) == region { first.push(target) } else { then.push(target) }
+        }
+    }
+    let mut unasked = Vec::new();
+    for targets in [first, then] {
+        if try_all(call, targets, key_id, &mut unasked).await {
+            return Ok(Revoked::Deleted);
+        }
+    }
+    match unasked.len() {
+        0 => Ok(Revoked::AlreadyGone),
+        count => {
+            let class = unasked.iter().map(Error::class).find(|class| class.is_passing()).unwrap_or(unasked[0].class());
+            let sentences: Vec<&str> = unasked.iter().map(Error::sentence).collect();
+            Err(Error::new(
+                class,
+                format!(
+                    "the API key {key_id} was found nowhere, but {count} of the configured accounts and regions could \
+                     not be asked: {}",
+                    sentences.join("; ")
+                ),
+            ))
+        }
+    }
+}
+
+/// Tries to delete the key in all of `targets`; who could not be asked is added to `unasked`.
+async fn try_all(call: &Call, targets: Vec<Target>, key_id: &str, unasked: &mut Vec<Error>) -> bool {
+    let mut answers = stream::iter(targets)
+        .map(|target| async move { delete(&target, call, key_id).await })
+        .buffer_unordered(AT_ONCE);
+    let mut deleted = false;
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok(()) => deleted = true,
+            Err(failure) if failure.class() == Class::NotFound => {}
+            Err(failure) => unasked.push(failure.error),
+        }
+    }
+    deleted
+}
+
+/// Every identity that there is: the accounts of the settings, then the base identity if it is not one of them.
+fn everybody(access: &Access) -> Vec<&Arc<Account>> {
+    let mut all: Vec<&Arc<Account>> = access.accounts.iter().collect();
+    if !all.iter().any(|account| Arc::ptr_eq(account, &access.base)) {
+        all.push(&access.base);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_region_comes_from_the_metadata_then_the_url_then_the_id() {
+        let url = (key::URL.to_owned(), "https://a1.execute-api.eu-west-3.amazonaws.com/prod".to_owned());
+        let named = (key::REGION.to_owned(), "us-east-1".to_owned());
+        let id = "eu-west-1:a1:prod";
+        assert_eq!(region(id, &Texts::from([named, url.clone()])).as_deref(), Some("us-east-1"));
+        assert_eq!(region(id, &Texts::from([url])).as_deref(), Some("eu-west-3"));
+        assert_eq!(region(id, &Texts::new()).as_deref(), Some("eu-west-1"));
+        assert_eq!(region("foreign", &Texts::new()), None);
+    }
+}

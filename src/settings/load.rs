@@ -1,0 +1,80 @@
+//! The whole way from the environment to settings, for each of those who need some.
+
+use super::{
+    Connector, Environment, Explanation, Faults, Integration, KeyTable, Process, Settings, connector, integrations,
+    process as own, reader::Reader, suggest,
+};
+
+/// What commands need that speak to gateways and to no plane.
+#[derive(Debug)]
+pub struct Gateways {
+    /// Of the process.
+    pub process: Process,
+    /// One a provider entry. Where no integration id is set, `integration-N` stands for it.
+    pub integrations: Vec<Integration>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// All settings. `kinds` are the provider types with their tables.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Settings, Faults> {
+    let mut reader = Reader::new(environment);
+    let (process, connector, integrations) = read(&mut reader, kinds);
+    suggest::warn_of_unknown(&mut reader, kinds);
+    let warnings = reader.warnings;
+    faultless(Settings { process, connector, integrations, warnings }, reader.faults)
+}
+
+/// The settings of the process and of the gateways, without a plane: what concerns only the plane is not looked at.
+///
+/// # Errors
+/// Everything that is wrong with them, at once.
+pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Gateways, Faults> {
+    let mut reader = Reader::new(environment);
+    let integrations = integrations::read(&mut reader, kinds, false);
+    let process = own::read(&mut reader);
+    // The plane's keys are no typing errors only because nobody asks for them here.
+    let mut plane = Reader::new(environment);
+    connector::read(&mut plane);
+    reader.asked.extend(plane.asked);
+    suggest::warn_of_unknown(&mut reader, kinds);
+    faultless(Gateways { process, integrations, warnings: reader.warnings }, reader.faults)
+}
+
+/// The process's own settings alone.
+///
+/// # Errors
+/// Everything that is wrong with them, at once.
+pub fn process(environment: &Environment) -> Result<Process, Faults> {
+    let mut reader = Reader::new(environment);
+    let process = own::read(&mut reader);
+    faultless(process, reader.faults)
+}
+
+/// Every setting as it stands, right or wrong.
+pub fn explain(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Explanation {
+    let mut reader = Reader::new(environment);
+    read(&mut reader, kinds);
+    own::explain_proxy_environment(environment, &mut reader.settings);
+    suggest::warn_of_unknown(&mut reader, kinds);
+    let notes = suggest::notes(&reader, kinds);
+    Explanation { settings: reader.settings, faults: reader.faults, warnings: reader.warnings, notes }
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    kinds: &[(&'static str, &'static KeyTable)],
+) -> (Process, Connector, Vec<Integration>) {
+    let mut connector = connector::read(reader);
+    let integrations = integrations::read(reader, kinds, true);
+    let process = own::read(reader);
+    connector.tls.extra_ca.clone_from(&process.ca_file);
+    (process, connector, integrations)
+}
+
+fn faultless<T>(settings: T, faults: Vec<super::Fault>) -> Result<T, Faults> {
+    if faults.is_empty() { Ok(settings) } else { Err(Faults(faults)) }
+}

@@ -1,0 +1,352 @@
+//! Reads declared keys from the environment and collects what is wrong, what is doubtful, and what stands where.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{
+    Environment, Fault, Key, KeyTable, Shape, Values,
+    binding::{INDICES, Names, fold, variable},
+    explain::{Setting, Source},
+    values::Value,
+};
+
+/// What stands for a secret wherever something is shown.
+pub(super) const MASK: &str = "********";
+
+/// One reading of an environment.
+pub(super) struct Reader<'e> {
+    pub(super) environment: &'e Environment,
+    names: Names<'e>,
+    /// What is wrong.
+    pub(super) faults: Vec<Fault>,
+    /// What a person should know.
+    pub(super) warnings: Vec<String>,
+    /// Every key that was read, in the order of the tables, for `config`.
+    pub(super) settings: Vec<Setting>,
+    /// Every variable that stands for a declared key.
+    pub(super) asked: BTreeSet<String>,
+    /// The variable of each entry of the list that was read last.
+    entries: Vec<String>,
+}
+
+impl<'e> Reader<'e> {
+    pub(super) fn new(environment: &'e Environment) -> Self {
+        Self {
+            environment,
+            names: Names::of(environment),
+            faults: Vec::new(),
+            warnings: Vec::new(),
+            settings: Vec::new(),
+            asked: BTreeSet::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// The values of `table` below `base`. What is wrong stands in `faults`; its key is as if it were not set.
+    pub(super) fn values(&mut self, table: &KeyTable, base: &str) -> Values {
+        let mut values = self.keys(table.keys, base);
+        for group in table.groups {
+            let list = join(base, group.name);
+            let indices = self.indices(&list);
+            if indices.is_empty() {
+                self.settings.extend(group.keys.iter().map(|key| Setting {
+                    variable: variable(&format!("{list}[0].{}", key.name)),
+                    value: None,
+                    source: Source::Unset,
+                    default: None,
+                    help: key.help,
+                }));
+            }
+            let entries = indices.into_iter().map(|n| self.keys(group.keys, &format!("{list}[{n}]"))).collect();
+            values.put_group(group.name, variable(&list), entries);
+        }
+        values
+    }
+
+    /// Which entries the list `property` has. A gap is warned of.
+    pub(super) fn indices(&mut self, property: &str) -> Vec<usize> {
+        let indices: Vec<usize> = (0..INDICES).filter(|n| self.names.any_below(&format!("{property}[{n}]"))).collect();
+        self.warn_of_gap(&variable(property), &indices);
+        indices
+    }
+
+    /// All variables with Gravitee's prefixes that stand for no declared key, with what follows the prefix.
+    pub(super) fn left_over(&self) -> Vec<(&'e str, &'e str)> {
+        self.names.all().filter(|(name, _)| !self.asked.contains(*name)).collect()
+    }
+
+    /// Marks all variables below `property` as asked for: whose they are cannot be told.
+    pub(super) fn take_below(&mut self, property: &str) {
+        let start = format!("{}_", fold(property));
+        self.asked.extend(
+            self.names.all().filter(|(_, rest)| fold(rest).starts_with(&start)).map(|(name, _)| name.to_owned()),
+        );
+    }
+
+    /// The variable that binds `property`: its name and value.
+    pub(super) fn find(&mut self, property: &str) -> Option<(&'e str, &'e str)> {
+        self.find_with(property, "")
+    }
+
+    fn find_with(&mut self, property: &str, suffix: &str) -> Option<(&'e str, &'e str)> {
+        let found = self.names.find(property, suffix);
+        let first = *found.first()?;
+        self.asked.extend(found.iter().map(|(name, _)| (*name).to_owned()));
+        for (name, value) in &found[1..] {
+            if *value != first.1 {
+                self.warnings.push(format!("{name} is not used: {} stands for the same setting", first.0));
+            }
+        }
+        Some(first)
+    }
+
+    fn keys(&mut self, keys: &[Key], base: &str) -> Values {
+        let mut values = Values::default();
+        for key in keys {
+            let (name, given, value) = self.key(key, base);
+            values.put(key.name, name, given, value);
+            values.put_entries(key.name, std::mem::take(&mut self.entries));
+        }
+        values
+    }
+
+    /// The variable's name, whether it is set, and the value of `key`.
+    fn key(&mut self, key: &Key, base: &str) -> (String, bool, Option<Value>) {
+        let property = join(base, key.name);
+        let faults_before = self.faults.len();
+        let (name, source, value) = match key.shape {
+            Shape::List => self.list(&property, base, key),
+            Shape::Secret => self.secret(&property),
+            _ => match self.find(&property) {
+                Some((name, text)) => {
+                    let value = parse(key.shape, text.trim());
+                    if value.is_none() {
+                        self.fault(name, Some(shown(text)), format!("{} is accepted", key.shape.accepts()));
+                    }
+                    (name.to_owned(), Source::Variable, value)
+                }
+                None => (variable(&property), Source::Unset, None),
+            },
+        };
+        let (source, value) = match (value, key.default) {
+            (None, Some(default)) if faults_before == self.faults.len() => (Source::Default, parse(key.shape, default)),
+            (value, _) => (source, value),
+        };
+        if value.is_none() && key.required && faults_before == self.faults.len() {
+            let found = self.environment.get(&name).map(shown);
+            self.fault(&name, found, format!("must be set. {} For example: {}", key.help, key.example));
+        }
+        let given = matches!(source, Source::Variable | Source::File(_));
+        self.settings.push(Setting {
+            variable: name.clone(),
+            value: match source {
+                Source::Default => key.default.map(str::to_owned),
+                _ => value.as_ref().map(Value::shown),
+            },
+            source,
+            default: key.default,
+            help: key.help,
+        });
+        (name, given, value)
+    }
+
+    fn secret(&mut self, property: &str) -> (String, Source, Option<Value>) {
+        let direct = self.find(property);
+        let Some((file_name, path)) = self.find_with(property, "_FILE") else {
+            return match direct {
+                Some((name, text)) => {
+                    if text.starts_with("secret://") {
+                        self.fault(
+                            name,
+                            Some("secret://…".into()),
+                            "references to a secret store are not resolved; mount the secret as a file and name it in \
+                             the same variable with _FILE at its end",
+                        );
+                        return (name.to_owned(), Source::Variable, None);
+                    }
+                    (name.to_owned(), Source::Variable, Some(Value::Secret(SecretString::from(text))))
+                }
+                None => (variable(property), Source::Unset, None),
+            };
+        };
+        if let Some((name, _)) = direct {
+            self.fault(name, Some(MASK.into()), format!("{file_name} is set as well; keep one of the two"));
+            return (name.to_owned(), Source::Variable, None);
+        }
+        let source = Source::File(path.to_owned());
+        let secret = self.secret_file(file_name, path).map(Value::Secret);
+        (file_name.to_owned(), source, secret)
+    }
+
+    /// The secret in the file at `path`, its last line break cut off. A fault when there is none.
+    fn secret_file(&mut self, name: &str, path: &str) -> Option<SecretString> {
+        let path = path.trim();
+        let problem = match self.environment.read_file(Path::new(path)) {
+            Ok(content) => match String::from_utf8(content) {
+                Ok(text) => {
+                    let text = text.strip_suffix('\n').unwrap_or(&text);
+                    let text = text.strip_suffix('\r').unwrap_or(text);
+                    if !text.trim().is_empty() {
+                        return Some(SecretString::from(text));
+                    }
+                    "the file is empty".to_owned()
+                }
+                Err(_) => "the file is not UTF-8 text".to_owned(),
+            },
+            Err(error) => format!("the file cannot be read: {error}"),
+        };
+        self.fault(name, Some(shown(path)), format!("{problem}; the path of a file that holds the secret is accepted"));
+        None
+    }
+
+    fn list(&mut self, property: &str, base: &str, key: &Key) -> (String, Source, Option<Value>) {
+        let mut entries: Vec<String> = Vec::new();
+        let mut first = None;
+        if let Some((name, text)) = self.find(property) {
+            first = Some(name);
+            for entry in text.split(',').map(str::trim) {
+                self.add(&mut entries, entry, name);
+            }
+        }
+        let mut indices = Vec::new();
+        let spellings = [
+            self.names.any_entry(property).then(|| (property.to_owned(), String::new())),
+            self.names.any_entry(base).then(|| (base.to_owned(), format!(".{}", key.name))),
+        ];
+        for n in 0..INDICES {
+            for (before, after) in spellings.iter().flatten() {
+                let Some((name, text)) = self.find(&format!("{before}[{n}]{after}")) else { continue };
+                if text.contains(',') {
+                    self.warnings.push(format!(
+                        "{name} holds a comma and is taken as one entry; a comma-separated list goes into {}",
+                        variable(property)
+                    ));
+                }
+                first = first.or(Some(name));
+                indices.push(n);
+                self.add(&mut entries, text.trim(), name);
+            }
+        }
+        indices.dedup();
+        self.warn_of_gap(&variable(property), &indices);
+        match first {
+            // Commas alone are no entry.
+            Some(name) if entries.is_empty() => (name.to_owned(), Source::Unset, None),
+            Some(name) => (name.to_owned(), Source::Variable, Some(Value::List(entries))),
+            None => (variable(property), Source::Unset, None),
+        }
+    }
+
+    fn add(&mut self, entries: &mut Vec<String>, entry: &str, variable: &str) {
+        if !entry.is_empty() && !entries.iter().any(|known| known == entry) {
+            entries.push(entry.to_owned());
+            self.entries.push(variable.to_owned());
+        }
+    }
+
+    fn warn_of_gap(&mut self, list: &str, indices: &[usize]) {
+        let mut expected = 0;
+        for &n in indices {
+            if n != expected {
+                let gap = if n == expected + 1 { format!("{expected}") } else { format!("{expected} to {}", n - 1) };
+                self.warnings.push(format!(
+                    "{list} has no entry {gap}, but one with index {n}: what stands after the gap is used here; \
+                     Gravitee's agent would stop at the gap"
+                ));
+            }
+            expected = n + 1;
+        }
+    }
+
+    /// Has `config` show `text` as the value of `variable`.
+    pub(super) fn show(&mut self, variable: &str, text: &str) {
+        for setting in self.settings.iter_mut().filter(|setting| setting.variable == variable) {
+            setting.value = Some(text.to_owned());
+        }
+    }
+
+    /// Notes a fault.
+    pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: impl Into<String>) {
+        self.faults.push(Fault { variable: variable.to_owned(), found, says: says.into() });
+    }
+}
+
+impl Value {
+    /// As `config` shows it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => clean(text),
+            Self::Secret(secret) => {
+                debug_assert!(!secret.expose_secret().is_empty(), "an empty secret is not there");
+                MASK.into()
+            }
+            Self::Flag(flag) => flag.to_string(),
+            Self::Number(number) => number.to_string(),
+            Self::Decimal(number) => number.to_string(),
+            Self::List(entries) => entries.iter().map(|entry| clean(entry)).collect::<Vec<_>>().join(","),
+            Self::Span(span) => humantime::format_duration(*span).to_string(),
+        }
+    }
+}
+
+/// The value of that shape that `text` is.
+pub(super) fn parse(shape: Shape, text: &str) -> Option<Value> {
+    match shape {
+        Shape::Text => Some(Value::Text(text.to_owned())),
+        Shape::Secret => Some(Value::Secret(SecretString::from(text))),
+        // What Spring takes for a boolean, since that is what reads Gravitee's files.
+        Shape::Flag => match text.to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => Some(Value::Flag(true)),
+            "false" | "off" | "no" | "0" => Some(Value::Flag(false)),
+            _ => None,
+        },
+        Shape::Number(from, to) => text.parse().ok().filter(|n| (from..=to).contains(n)).map(Value::Number),
+        Shape::Decimal => text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).map(Value::Decimal),
+        Shape::List => Some(Value::List(text.split(',').map(|entry| entry.trim().to_owned()).collect())),
+        Shape::Span => span(text).map(Value::Span),
+        Shape::Word(words) => {
+            words.iter().find(|word| word.eq_ignore_ascii_case(text)).map(|word| Value::Text((*word).to_owned()))
+        }
+    }
+}
+
+fn span(text: &str) -> Option<Duration> {
+    humantime::parse_duration(text).ok()
+}
+
+/// `text` as it can be shown in a line: as [`clean`] leaves it, and not longer than a line bears.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 160;
+    let clean = clean(text);
+    match clean.char_indices().nth(LONGEST) {
+        Some((cut, _)) => format!("{}…", &clean[..cut]),
+        None => clean,
+    }
+}
+
+/// `text` with control characters escaped and what could be an address's password masked.
+fn clean(text: &str) -> String {
+    let masked;
+    let text = match (text.find("://"), text.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => {
+            masked = format!("{}://{MASK}{}", &text[..scheme], &text[at..]);
+            &masked
+        }
+        _ => text,
+    };
+    let mut clean = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            clean.extend(letter.escape_default());
+        } else {
+            clean.push(letter);
+        }
+    }
+    clean
+}
+
+/// The property `name` below `base`.
+pub(super) fn join(base: &str, name: &str) -> String {
+    if base.is_empty() { name.to_owned() } else { format!("{base}.{name}") }
+}

@@ -1,0 +1,51 @@
+//! What the documents say is there: the log lines that are explained, and the files that are linked to.
+
+use std::{fs, path::Path};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All source, with the line breaks inside texts taken out, as the compiler does.
+fn source() -> String {
+    fn gather(folder: &Path, into: &mut String) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                gather(&path, into);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                into.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let mut text = String::new();
+    gather(&root().join("src"), &mut text);
+    let mut joined = String::new();
+    let mut pieces = text.split("\\\n");
+    joined.push_str(pieces.next().unwrap_or_default());
+    pieces.for_each(|piece| joined.push_str(piece.trim_start()));
+    joined
+}
+
+#[test]
+fn every_log_line_that_is_explained_can_be_logged() {
+    let guide = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let source = source();
+    let lines = guide.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    let missing: Vec<&str> = lines.filter(|line| !source.contains(line)).collect();
+    assert!(missing.is_empty(), "docs/troubleshooting.md explains what is never logged: {missing:#?}");
+}
+
+#[test]
+fn every_file_that_is_linked_to_is_there() {
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md"] {
+        let path = root().join(document);
+        let text = fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if !link.contains("://") && !file.is_empty() {
+                assert!(path.parent().unwrap().join(file).exists(), "{document} links to {link}, which is not there");
+            }
+        }
+    }
+}

@@ -99,7 +99,7 @@ impl Agent {
         let listing = Arc::new(Listing {
             progress: watch::Sender::default(),
             late: AtomicBool::new(false),
-            cancel: self.give_up.child_token(),
+            cancel: self.draining.child_token(),
         });
         *slot = Some(Arc::clone(&listing));
         drop(slot);

@@ -9,10 +9,12 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{
+    Inner,
     address::StageAddress,
     call::Operation,
     client::{Access, Target},
     failure::Failure,
+    foreign::Names,
     map::{self, PlanFacts, RestApiFacts},
 };
 use crate::{
@@ -49,7 +51,8 @@ impl From<Failure> for Ended {
 }
 
 /// Finds everything; see [`Provider::list`](crate::provider::Provider::list).
-pub(super) async fn list(access: &Access, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
+pub(super) async fn list(inner: &Inner, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
+    let Inner { access, names, .. } = inner;
     let targets = access.targets().await;
     let sources = targets.len();
     let seen = Mutex::new(HashSet::new());
@@ -57,7 +60,9 @@ pub(super) async fn list(access: &Access, call: &Call, found: mpsc::Sender<Found
     let work = stream::iter(0..sources).for_each_concurrent(TARGETS_AT_ONCE, |n| {
         let (target, found, seen, failed) = (&targets[n], &found, &seen, &failed);
         async move {
-            let Err(Ended::Failed(error)) = (Scan { access, target, call, found, seen }).run().await else { return };
+            let Err(Ended::Failed(error)) = (Scan { access, names, target, call, found, seen }).run().await else {
+                return;
+            };
             failed.lock().unwrap_or_else(PoisonError::into_inner).push((error.class(), error.sentence().to_owned()));
             if sources > 1 {
                 let source = target.place.to_string();
@@ -87,6 +92,7 @@ fn all_failed(failed: Vec<(Class, String)>) -> Error {
 /// One account and region being read.
 struct Scan<'a> {
     access: &'a Access,
+    names: &'a Names,
     target: &'a Target,
     call: &'a Call,
     found: &'a mpsc::Sender<Found>,
@@ -223,6 +229,7 @@ impl Scan<'_> {
         if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_string()) {
             return Ok(());
         }
+        self.names.put(&self.target.region, &rest_api.id, rest_api.name.clone());
         let plans: Vec<&PlanFacts> = plans.iter().filter(|plan| plan.covers(&rest_api.id, stage)).collect();
         let found = map::Found { address: &address, account: self.target.number.as_deref() };
         let api = map::api(found, rest_api, &plans, names, &self.access.config.api_name);
@@ -252,6 +259,24 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
         pages.turn(answer.position, &operation, target)?;
     }
     Ok(plans)
+}
+
+/// The name of a REST API, from the list, which is allowed wherever the agent works. `None` when it cannot be had:
+/// nothing rests on it.
+pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Option<String> {
+    let operation = Operation::get("GetRestApis", "/restapis");
+    let mut pages = Pages::default();
+    while pages.more {
+        let position = &pages.position;
+        let send = || target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
+        let answer = target.ask(call, &operation, send).await.ok()?;
+        let found = answer.items.unwrap_or_default().into_iter().find(|found| found.id() == Some(rest_api));
+        if let Some(found) = found {
+            return found.name;
+        }
+        pages.turn(answer.position, &operation, target).ok()?;
+    }
+    None
 }
 
 /// Where a list is being read.

@@ -187,7 +187,7 @@ pub(crate) async fn health_address(agent: &mut Process) -> String {
 /// What `GET http://address/path` answers: the status and the body.
 pub(crate) async fn get(address: &str, path: &str) -> (u16, serde_json::Value) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     let status = text.split_whitespace().nth(1).unwrap().parse().unwrap();

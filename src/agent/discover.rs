@@ -28,10 +28,10 @@ use crate::{
 };
 
 /// How long a list may take, also when no command waits for it any more.
-pub(super) const LISTING: Duration = Duration::from_secs(600);
+pub(super) const LISTING: Duration = Duration::from_mins(10);
 
 /// How long what a late list found is used.
-const KEPT: Duration = Duration::from_secs(600);
+const KEPT: Duration = Duration::from_mins(10);
 
 /// What a provider may find before somebody takes it.
 pub(super) const FOUND: usize = 64;
@@ -74,6 +74,7 @@ impl Agent {
             listing.late.store(true, Ordering::Relaxed);
         }
         let progress = listing.progress.borrow();
+        let ended = ended || progress.ended.is_some();
         if let Some(Err((class, sentence))) = &progress.ended {
             return Err(Error::new(*class, sentence.clone()));
         }

@@ -27,7 +27,7 @@ use crate::{
 const READS: usize = 8;
 
 /// How long one read may take.
-const READ_BUDGET: Duration = Duration::from_secs(60);
+const READ_BUDGET: Duration = Duration::from_mins(1);
 
 /// What an INGEST needs besides its APIs, in bytes; generous.
 pub(super) const ENVELOPE: usize = 4_096;

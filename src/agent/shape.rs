@@ -172,6 +172,6 @@ fn digest(text: &str) -> u32 {
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    u32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+    let (upper, lower) = (hash >> 32, hash & u64::from(u32::MAX));
+    u32::try_from(upper ^ lower).unwrap_or_default()
 }

@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::{
     Endpoint,
     dial::BoxStream,
+    tls,
     wire::{Metered, Wire},
 };
 use crate::{
@@ -101,6 +102,10 @@ fn request(endpoint: &Endpoint, headers: &[(String, SecretString)]) -> Result<Re
 fn refusal(error: WsError, endpoint: &Endpoint) -> Error {
     match error {
         WsError::Http(response) => answered(response.status(), response.headers(), endpoint),
+        // In TLS 1.3 a server refuses a client's certificate only after the client's handshake is done.
+        WsError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+            tls::sentence(&error, endpoint)
+        }
         WsError::Io(error) => Error::unavailable(format!("the connection to {endpoint} broke at the upgrade: {error}")),
         WsError::Protocol(ProtocolError::HandshakeIncomplete) | WsError::ConnectionClosed => {
             Error::unavailable(format!(

@@ -167,6 +167,7 @@ async fn a_key_goes_to_the_account_of_its_api(peer: Peer) {
 
 /// Another agent's ids have forms of their own; its `url` says where the API is.
 async fn apis_of_another_agent_are_resolved(peer: Peer) {
+    let peer = peer.with_also(include_str!("../../iam/another-agents-apis.json"));
     let (home, one, two) = (peer.account(), peer.account(), peer.account());
     for account in [&one, &two] {
         peer.build(account, REGION, shop(account)).await;
@@ -236,7 +237,7 @@ async fn an_account_that_is_not_ours_is_never_gone(peer: Peer) {
 }
 
 async fn missing_rights_are_named(peer: Peer) {
-    let reader = peer.with_policy(include_str!("../../iam/discovery.json"));
+    let reader = peer.under(include_str!("../../iam/discovery.json"));
     let account = peer.account();
     peer.build(&account, REGION, shop(&account)).await;
     let user = reader.user(&account, "reader").await;

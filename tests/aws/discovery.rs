@@ -130,6 +130,7 @@ async fn plans_tell_their_limits(peer: Peer) {
 }
 
 async fn stages_without_a_plan_come_in_when_asked_for(peer: Peer) {
+    let peer = peer.with_also(include_str!("../../iam/every-stage.json"));
     let account = peer.account();
     peer.build(&account, REGION, shop(&account)).await;
     let user = peer.user(&account, "agent").await;

@@ -233,8 +233,8 @@ async fn a_panic_while_reading_costs_one_api() {
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_a_large_estate_is_a_few_batches() {
     let rig = Rig::with(
-        gateway_of(&numbered(300)).read(|_, listed| async move { Ok(with_document(listed.api, 100_000)) }),
-        |settings| settings.batch_bytes = 500_000,
+        gateway_of(&numbered(300)).read(|_, listed| async move { Ok(with_document(listed.api, 10_000)) }),
+        |settings| settings.batch_bytes = 50_000,
     );
     let mut line = rig.connect();
     rig.ask(&mut line, "c1", start("job-1", &[])).await;

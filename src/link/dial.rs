@@ -123,7 +123,7 @@ async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
             tries.push(async move { (address, TcpStream::connect(address).await) });
         }
         tokio::select! {
-            Some((address, tried)) = tries.next() => match tried {
+            Some((address, connected)) = tries.next() => match connected {
                 Ok(stream) => return Ok(stream),
                 Err(error) => faults.push(format!("{address}: {error}")),
             },

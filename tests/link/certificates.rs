@@ -33,17 +33,17 @@ impl Ca {
     }
 
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
-        self.sign(params(names, "plane"))
+        self.sign(&params(names, "plane"))
     }
 
     pub(crate) fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params(names, "plane");
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         Identity { certificate, key }

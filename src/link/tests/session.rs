@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     exchange::{self, CommandBody, Discovered, Message, ReplyBody, Status},
-    model::Api,
+    model::{Api, Texts},
 };
 
 fn api(n: usize, description: &str) -> Api {
@@ -13,7 +13,7 @@ fn api(n: usize, description: &str) -> Api {
         name: format!("API {n}"),
         version: Some("1".into()),
         description: Some(description.into()),
-        connection: Default::default(),
+        connection: Texts::new(),
         plans: Vec::new(),
         documents: Vec::new(),
         metadata: Vec::new(),

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Agent,
-    command::panicked,
     courier::{Courier, Item, Sent},
     ingest::Prepared,
+    patience::panicked,
     scout::{Counts, Pace, Read, Scout, Step, names},
 };
 use crate::{exchange::EncodedApi, link::Session, model::Error};

@@ -33,7 +33,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long STS may take to say who we are.
 const IDENTITY: Duration = Duration::from_secs(6);
 /// After a failure STS is not asked again who we are for so long.
-const IDENTITY_AGAIN: Duration = Duration::from_secs(60);
+const IDENTITY_AGAIN: Duration = Duration::from_mins(1);
 /// A body that stands still for so long is given up.
 const STALLED: Duration = Duration::from_secs(10);
 

@@ -74,7 +74,7 @@ pub static COMPOSE: &[ComposeName] = &[
         "Several roles to assume, one an account, with commas between them.",
     ),
     optional(
-        "AWS_ACCEPT_API_WITHOUT_USAGE_PLAN",
+        "ACCEPT_API_WITHOUT_USAGE_PLAN",
         "",
         Some("gravitee_integration_providers_0_configuration_acceptApiWithoutUsagePlan"),
         "`true`: also federate API stages that no usage plan covers.",
@@ -85,7 +85,9 @@ pub static COMPOSE: &[ComposeName] = &[
         Some("gravitee_integration_providers_0_configuration_stage"),
         "Only these stages, with commas between them.",
     ),
+    optional("AWS_0_STAGE", "", Some("gravitee_integration_providers_0_configuration_0_stage"), "Only this stage,"),
+    optional("AWS_1_STAGE", "", Some("gravitee_integration_providers_0_configuration_1_stage"), "and this one."),
     optional("WS_ORG_ID", "", None, "Not needed: the organization comes from the token."),
-    optional("APIM_REGISTRY", "", None, "The registry that the image comes from. Only compose reads it."),
-    optional("AGENT_VERSION", "", None, "The image's tag. Only compose reads it."),
+    optional("APIM_REGISTRY", "", None, "Of Gravitee's own image; not read here."),
+    optional("AGENT_VERSION", "", None, "Of Gravitee's own image; not read here."),
 ];

@@ -49,3 +49,14 @@ fn every_file_that_is_linked_to_is_there() {
         }
     }
 }
+
+#[test]
+fn the_compose_file_hands_over_every_name_of_its_environment_file() {
+    let compose = fs::read_to_string(root().join("docker-compose.yaml")).unwrap();
+    for name in federation_agent::settings::COMPOSE {
+        let Some(variable) = name.variable else { continue };
+        let (start, mark) = (format!("- {variable}="), format!("${{{}", name.name));
+        let handed = compose.lines().map(str::trim).any(|line| line.starts_with(&start) && line.contains(&mark));
+        assert!(handed, "docker-compose.yaml does not make {variable} of {}", name.name);
+    }
+}

@@ -128,10 +128,13 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
     }
     let (made, value) = create(&target, call, &name, &description).await?;
-    let bound = if call.cancel.is_cancelled() {
-        Err(Error::unavailable("the subscription was given up: nobody waits for it any more"))
-    } else {
-        bind(&target, call, &plan, &address, &made.id).await
+    // Binding need not be waited for once nobody waits: whether it came about or not, deleting the key ends it.
+    let bound = tokio::select! {
+        biased;
+        () = call.cancel.cancelled() => {
+            Err(Error::unavailable("the subscription was given up: nobody waits for it any more"))
+        }
+        bound = bind(&target, call, &plan, &address, &made.id) => bound,
     };
     let bound = match (bound, value) {
         (Ok(()), Some(value)) if Instant::now() < call.deadline => Ok(value),

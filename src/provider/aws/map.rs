@@ -128,7 +128,7 @@ impl PlanFacts {
     /// The plan as the API `here` has it; `names` are the REST APIs' names by id.
     fn plan(&self, here: &StageAddress, names: &HashMap<String, String>) -> Plan {
         let mut others = self.stages.iter().filter(|(api, stage)| (api, stage) != (&here.rest_api, &here.stage));
-        let named: Vec<String> = others
+        let told: Vec<String> = others
             .by_ref()
             .take(NAMED_STAGES)
             .map(|(api, stage)| format!("{} ({stage})", names.get(api).unwrap_or(api)))
@@ -136,9 +136,9 @@ impl PlanFacts {
         let more = others.count();
         let mut parts: Vec<String> = self.description.clone().into_iter().collect();
         match more {
-            _ if named.is_empty() => {}
-            0 => parts.push(format!("A key of this plan also opens: {}.", named.join(", "))),
-            more => parts.push(format!("A key of this plan also opens: {}, and {more} more.", named.join(", "))),
+            _ if told.is_empty() => {}
+            0 => parts.push(format!("A key of this plan also opens: {}.", told.join(", "))),
+            more => parts.push(format!("A key of this plan also opens: {}, and {more} more.", told.join(", "))),
         }
         Plan {
             id: self.id.clone(),

@@ -121,8 +121,8 @@ impl Agent {
                 Event::Ended(ended) => break ended,
             };
             match find {
-                Found::Api(listed) if ids.insert(listed.api.unique_id.clone()) => {
-                    let api = preview(listed.api);
+                Found::Api(one) if ids.insert(one.api.unique_id.clone()) => {
+                    let api = preview(one.api);
                     listing.progress.send_modify(|progress| progress.apis.push(api));
                 }
                 Found::Api(_) => {}

@@ -93,9 +93,10 @@ async fn the_least_policy_of_a_configuration_is_the_file_for_it() {
     let documents: Vec<String> = text
         .split_inclusive('\n')
         .fold(vec![String::new()], |mut documents, line| {
-            match line.starts_with('#') {
-                true => documents.push(String::new()),
-                false => documents.last_mut().expect("never empty").push_str(line),
+            if line.starts_with('#') {
+                documents.push(String::new());
+            } else {
+                documents.last_mut().expect("never empty").push_str(line);
             }
             documents
         })

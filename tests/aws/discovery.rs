@@ -87,7 +87,7 @@ async fn stages_that_plans_cover_are_found(peer: Peer) {
 
     let metadata = |name: &str| {
         let found = pets.metadata.iter().find(|entry| entry.name == name);
-        found.map(|entry| (entry.value.as_str(), entry.format)).unwrap_or_else(|| panic!("no metadata {name}"))
+        found.map_or_else(|| panic!("no metadata {name}"), |entry| (entry.value.as_str(), entry.format))
     };
     assert_eq!(metadata("aws-account-id"), (account.as_str(), MetadataFormat::String));
     assert_eq!(metadata("aws-region"), (REGION, MetadataFormat::String));

@@ -17,7 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::raw;
 
 /// How long it may take to come up on a machine that is busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running one. An access key of twelve digits is the root user of that account.
 pub(crate) struct MiniStack {

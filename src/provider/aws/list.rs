@@ -7,11 +7,12 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Inner,
     address::StageAddress,
-    call::{Operation, within},
+    call::{Operation, Repeats, within},
     client::{Access, Target},
     failure::Failure,
     foreign::Names,
@@ -172,15 +173,22 @@ impl Scan<'_> {
         covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Ended> {
+        // Tasks of their own: while an API waits to be taken, nobody would drive them here, and one that stands in the
+        // bucket's queue without being driven holds up everybody behind it, the reader of documents among them.
         let mut answers = stream::iter(0..rest_apis.len())
-            .map(|n| async move { (n, self.stages(&rest_apis[n].id).await) })
+            .map(|n| {
+                let (target, call, id) = (self.target.clone(), self.call.clone(), rest_apis[n].id.clone());
+                let asking = tokio::spawn(async move { stages(&target, &call, &id).await });
+                async move { (n, AbortOnDropHandle::new(asking).await) }
+            })
             .buffered(STAGES_AT_ONCE);
         let mut some_were_read = rest_apis.is_empty();
         let mut refusal = None;
         while let Some((n, answer)) = answers.next().await {
             let rest_api = &rest_apis[n];
             let what = || format!("{}:{} ({})", self.target.region, rest_api.id, rest_api.name);
-            match answer {
+            let answer = answer.map_err(|_| Error::bug("asking for the stages of a REST API ended without an answer"));
+            match answer.map_err(Ended::Failed)? {
                 Ok(stages) => {
                     some_were_read = true;
                     for gone in stages_of(covered, &rest_api.id).filter(|stage| !stages.iter().any(|s| s == stage)) {
@@ -207,17 +215,6 @@ impl Scan<'_> {
             Some(refusal) if !some_were_read => Err(Ended::Failed(refusal)),
             _ => Ok(()),
         }
-    }
-
-    async fn stages(&self, rest_api: &str) -> Result<Vec<String>, Failure> {
-        let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
-        let send = || self.target.client.get_stages().rest_api_id(rest_api).send();
-        let answer = self.target.ask(self.call, &operation, send).await?;
-        let mut stages: Vec<String> =
-            answer.item.unwrap_or_default().into_iter().filter_map(|stage| stage.stage_name).collect();
-        stages.sort_unstable();
-        stages.dedup();
-        Ok(stages)
     }
 
     /// Hands one stage over, unless the filter holds it back or another role has sent it.
@@ -250,6 +247,17 @@ impl Scan<'_> {
     }
 }
 
+async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Vec<String>, Failure> {
+    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
+    let send = || target.client.get_stages().rest_api_id(rest_api).send();
+    let answer = target.ask(call, &operation, send).await?;
+    let mut stages: Vec<String> =
+        answer.item.unwrap_or_default().into_iter().filter_map(|stage| stage.stage_name).collect();
+    stages.sort_unstable();
+    stages.dedup();
+    Ok(stages)
+}
+
 fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<Item = &'a str> {
     covered.range((rest_api, "")..).take_while(move |((api, _), _)| *api == rest_api).map(|((_, stage), _)| *stage)
 }
@@ -272,7 +280,7 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
 /// The name of a REST API, from the list, which is allowed wherever the agent works. `None` when it cannot be had:
 /// nothing rests on it.
 pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Option<String> {
-    let operation = Operation::get("GetRestApis", "/restapis");
+    let operation = Operation { repeats: Repeats::Never, ..Operation::get("GetRestApis", "/restapis") };
     let mut pages = Pages::default();
     while pages.more {
         let position = &pages.position;

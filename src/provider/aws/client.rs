@@ -22,7 +22,7 @@ use super::{
     config::{AccountConfig, Config},
     failure::{self, Asked},
     http,
-    pace::Bucket,
+    pace::{Bucket, Quota},
     region::Partition,
     vault::{FromVault, Vault},
 };
@@ -49,7 +49,7 @@ pub(super) struct Access {
     /// Calls made, by operation.
     pub(super) counts: Arc<Counts>,
     loaded: OnceCell<SdkConfig>,
-    buckets: Mutex<HashMap<(String, String), Arc<Bucket>>>,
+    buckets: Mutex<HashMap<(Option<String>, Option<String>), Arc<Bucket>>>,
 }
 
 /// One identity in one account.
@@ -247,14 +247,19 @@ impl Access {
     }
 
     fn bucket(&self, number: Option<&str>, region: &str) -> Arc<Bucket> {
-        let region = if self.config.bucket_per_region { region } else { "" };
-        let key = (number.unwrap_or_default().to_owned(), region.to_owned());
-        self.buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_insert_with(|| Arc::new(Bucket::new(self.config.calls_per_second, self.config.burst)))
-            .clone()
+        let Config { calls_per_second, burst, .. } = self.config;
+        let region = self.config.bucket_per_region.then(|| region.to_owned());
+        let new = || match number {
+            Some(number) => {
+                let endpoint = self.config.endpoint.as_ref().map(ToString::to_string);
+                let quota = Quota { endpoint, account: number.to_owned(), region: region.clone() };
+                Bucket::shared(quota, calls_per_second, burst)
+            }
+            // Whose account this is cannot be known, so that it can be shared with nobody.
+            None => Arc::new(Bucket::new(calls_per_second, burst)),
+        };
+        let key = (number.map(str::to_owned), region.clone());
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(new).clone()
     }
 
     async fn ready<'a>(&'a self, account: &'a Arc<Account>) -> &'a Ready {

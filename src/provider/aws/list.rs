@@ -296,10 +296,11 @@ pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Opt
 }
 
 /// Where a list is being read.
-struct Pages {
+pub(super) struct Pages {
     /// What the next page is asked for by; `None` is the first.
-    position: Option<String>,
-    more: bool,
+    pub(super) position: Option<String>,
+    /// Whether there is a next page.
+    pub(super) more: bool,
     seen: HashSet<String>,
 }
 
@@ -311,7 +312,7 @@ impl Default for Pages {
 
 impl Pages {
     /// Goes on to `next`. A position that was there before would lead round for ever.
-    fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
+    pub(super) fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
         self.position = next.filter(|next| !next.is_empty());
         self.more = self.position.is_some();
         match &self.position {

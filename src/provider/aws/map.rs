@@ -24,6 +24,11 @@ pub(super) mod key {
     pub(in super::super) const USAGE_PLAN: &str = "aws-usage-plan-id";
     /// The plan's id as the plane sends it with SUBSCRIBE.
     pub(in super::super) const PLAN: &str = "planId";
+
+    /// What `metadata` says under `name`; blanks say nothing.
+    pub(in super::super) fn told<'a>(metadata: &'a crate::model::Texts, name: &str) -> Option<&'a str> {
+        metadata.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
 }
 
 /// How many other stages a plan's description names.

@@ -14,6 +14,7 @@ mod http;
 mod keys;
 mod list;
 mod map;
+mod nameless;
 mod pace;
 mod region;
 mod rights;

@@ -109,7 +109,7 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         Some(other) => return Err(refused(other)),
     }
     let metadata = &subscription.metadata;
-    let plan_id = metadata.get(key::PLAN).filter(|id| !id.is_empty()).ok_or_else(|| {
+    let plan_id = key::told(metadata, key::PLAN).ok_or_else(|| {
         Error::invalid("the subscription names no plan (planId is missing): no usage plan to bind a key to")
     })?;
     let address = foreign::address(api_id, metadata)?;
@@ -130,7 +130,7 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         inner.names.put(&address.region, &address.rest_api, rest_api.clone());
     }
     let description = description(subscription, &address, rest_api.as_deref());
-    let name = format!("gravitee-{}-{}", inner.access.config.integration, subscription.id);
+    let name = key_name(&inner.access.config.integration, &subscription.id);
     if Instant::now() + LEAST_TIME > call.deadline {
         return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
     }
@@ -172,6 +172,11 @@ fn refused(kind: &SubscriptionKind) -> Error {
     Error::invalid(format!(
         "AWS API Gateway gives access by API key only: a subscription of type {kind} cannot be made"
     ))
+}
+
+/// What a subscription's key is called in AWS. Stored for ever.
+pub(super) fn key_name(integration: &str, subscription: &str) -> String {
+    format!("gravitee-{integration}-{subscription}")
 }
 
 /// What the key is for, for whoever finds it in AWS.

@@ -141,7 +141,7 @@ impl Scan<'_> {
             let position = &pages.position;
             let send = || self.target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
             let answer = self.target.ask(self.call, &operation, send).await?;
-            let facts = answer.items.unwrap_or_default().into_iter().filter_map(RestApiFacts::of);
+            let facts = whole(answer.items, &operation, self.target)?.into_iter().filter_map(RestApiFacts::of);
             all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
             pages.turn(answer.position, &operation, self.target)?;
         }
@@ -226,6 +226,10 @@ impl Scan<'_> {
         names: &HashMap<String, String>,
     ) -> Result<(), Closed> {
         let address = StageAddress::new(&self.target.region, &rest_api.id, stage);
+        if !address.is_sound() {
+            let why = "its REST API's id or its stage's name is not of the form that AWS gives";
+            return self.leave_out(address.to_string(), why.into()).await;
+        }
         if !self.target.account.config.accepts(stage) {
             let wanted = self.target.account.config.stages.join(", ");
             let why = format!("the settings accept only the stages {wanted}");
@@ -252,7 +256,7 @@ async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Vec<Stri
     let send = || target.client.get_stages().rest_api_id(rest_api).send();
     let answer = target.ask(call, &operation, send).await?;
     let mut stages: Vec<String> =
-        answer.item.unwrap_or_default().into_iter().filter_map(|stage| stage.stage_name).collect();
+        whole(answer.item, &operation, target)?.into_iter().filter_map(|stage| stage.stage_name).collect();
     stages.sort_unstable();
     stages.dedup();
     Ok(stages)
@@ -271,7 +275,9 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
         let position = &pages.position;
         let send = || target.client.get_usage_plans().limit(PAGE).set_position(position.clone()).send();
         let answer = target.ask(call, &operation, send).await?;
-        plans.extend(answer.items.unwrap_or_default().into_iter().filter_map(PlanFacts::of));
+        for plan in whole(answer.items, &operation, target)? {
+            plans.push(PlanFacts::of(plan).ok_or_else(|| not_whole(&operation, target))?);
+        }
         pages.turn(answer.position, &operation, target)?;
     }
     Ok(plans)
@@ -293,6 +299,18 @@ pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Opt
         pages.turn(answer.position, &operation, target).ok()?;
     }
     None
+}
+
+/// What a page lists. An answer without a list says nothing: what it did not tell is unknown, not empty.
+fn whole<T>(items: Option<Vec<T>>, operation: &Operation, target: &Target) -> Result<Vec<T>, Failure> {
+    items.ok_or_else(|| not_whole(operation, target))
+}
+
+fn not_whole(operation: &Operation, target: &Target) -> Failure {
+    Failure::harmless(Error::unavailable(format!(
+        "{} ({}) was answered without what it lists: its list cannot be read whole. Look at proxies and endpointUrl",
+        operation.name, target.place
+    )))
 }
 
 /// Where a list is being read.

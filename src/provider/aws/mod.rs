@@ -7,6 +7,7 @@ mod call;
 mod check;
 mod client;
 mod config;
+mod credentials;
 mod export;
 mod failure;
 mod foreign;

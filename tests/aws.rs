@@ -8,12 +8,16 @@ mod suite;
 
 #[path = "aws/faults.rs"]
 mod faults;
+#[path = "aws/hostile.rs"]
+mod hostile;
 #[path = "aws/likeness.rs"]
 mod likeness;
 #[path = "aws/once.rs"]
 mod once;
 #[path = "aws/shop.rs"]
 mod shop;
+#[path = "aws/ways.rs"]
+mod ways;
 
 use suite::{cases::run_all, peer::Peer, provider_cases};
 

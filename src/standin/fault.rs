@@ -48,6 +48,8 @@ pub enum Failure {
     CutAmid,
     /// It is done; the answer is no JSON.
     Garbage,
+    /// It is done; the answer's body is this.
+    Answer(&'static str),
     /// It is done; the page names the position that was asked for (or `again`) as the next one, for ever.
     SamePosition,
     /// It is done; the answer has so many more bytes of blanks before it.
@@ -105,6 +107,7 @@ impl Failure {
     pub(super) fn spoil(&self, mut answer: Answer, position: Option<&str>) -> Answer {
         match self {
             Self::Garbage => answer.body = "<html>This is not what you asked for".into(),
+            Self::Answer(body) => answer.body = (*body).into(),
             Self::Huge(bytes) => {
                 let mut body = vec![b' '; *bytes];
                 body.extend_from_slice(&answer.body);

@@ -245,13 +245,14 @@ impl Peer {
 
     /// The agent's provider as this user, with these settings beside the endpoint and an open bucket.
     pub(crate) fn provider(&self, user: &User, settings: &[(&str, &str)]) -> Arc<dyn Provider> {
+        self.provider_in(&Process::default(), user, settings)
+    }
+
+    /// The same in a process with these settings.
+    pub(crate) fn provider_in(&self, process: &Process, user: &User, settings: &[(&str, &str)]) -> Arc<dyn Provider> {
         let url = self.url();
-        let mut pairs = vec![
-            ("endpointUrl", url.as_str()),
-            ("accessKeyId", user.access_key_id.as_str()),
-            ("secretAccessKey", user.secret.as_str()),
-        ];
-        for (name, value) in [("callsPerSecond", "10000"), ("burst", "1000")] {
+        let mut pairs = vec![("accessKeyId", user.access_key_id.as_str()), ("secretAccessKey", user.secret.as_str())];
+        for (name, value) in [("endpointUrl", url.as_str()), ("callsPerSecond", "10000"), ("burst", "1000")] {
             if settings.iter().all(|(set, _)| *set != name) {
                 pairs.push((name, value));
             }
@@ -261,7 +262,7 @@ impl Peer {
         let prefix = "gravitee_integration_providers_0_configuration_";
         let values = Values::of(kind.keys, prefix, &pairs).unwrap_or_else(|faults| panic!("{faults}"));
         let integration = Integration { index: 0, kind: kind.name.to_owned(), id: INTEGRATION.to_owned(), values };
-        (kind.build)(&integration, &Process::default()).unwrap_or_else(|faults| panic!("{faults}"))
+        (kind.build)(&integration, process).unwrap_or_else(|faults| panic!("{faults}"))
     }
 
     /// Takes a stage away from a REST API; usage plans that cover it go on saying so.

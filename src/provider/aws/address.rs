@@ -38,12 +38,19 @@ impl StageAddress {
 
     /// Reads an invoke URL: `https://{id}.execute-api.{region}.{suffix}/{stage}`, also in the forms that private APIs
     /// have (`{id}-{vpc endpoint}.execute-api…`).
-    pub(super) fn of_url(url: &str) -> Option<Self> {
+    ///
+    /// Where the URL names no stage (an export's `…/{basePath}`), it is what stands behind the REST API's id in `id`:
+    /// `{id}/{stage}`, `{id}-{stage}`, `…/restapis/{id}/stages/{stage}`. Whether there is such a stage shows when its
+    /// usage plan is looked for.
+    pub(super) fn of_url(url: &str, id: &str) -> Option<Self> {
         let url = Url::parse(url).ok()?;
         let mut labels = url.host_str()?.split('.');
         let (name, service, region) = (labels.next()?, labels.next()?, labels.next()?);
         let rest_api = name.split_once("-vpce-").map_or(name, |(rest_api, _)| rest_api);
-        let stage = url.path_segments()?.next()?;
+        let behind =
+            || id.rsplit_once(rest_api).map(|(_, behind)| behind.trim_start_matches(['/', ':', '-', '_', '.']));
+        let named = url.path_segments()?.next().filter(|stage| is_stage(stage));
+        let stage = named.or_else(|| behind().map(|behind| behind.strip_prefix("stages/").unwrap_or(behind)))?;
         (service == "execute-api" && is_region(region) && is_rest_api(rest_api) && is_stage(stage))
             .then(|| Self::new(region, rest_api, stage))
     }
@@ -103,7 +110,7 @@ mod tests {
         ] {
             let address = StageAddress::new(region, "a1", "prod");
             assert_eq!(address.invoke_url(), url);
-            assert_eq!(StageAddress::of_url(url), Some(address));
+            assert_eq!(StageAddress::of_url(url, ""), Some(address));
         }
     }
 
@@ -115,10 +122,17 @@ mod tests {
             "https://a1.execute-api.eu-west-1.amazonaws.com/dev/orders?x=1",
             "https://a1-vpce-0abc.execute-api.eu-west-1.amazonaws.com/dev",
         ] {
-            assert_eq!(StageAddress::of_url(url), Some(address.clone()), "{url}");
+            assert_eq!(StageAddress::of_url(url, ""), Some(address.clone()), "{url}");
+        }
+        let templated = "https://a1.execute-api.eu-west-1.amazonaws.com/{basePath}";
+        for id in ["a1/dev", "a1:dev", "a1-dev", "123456789012/eu-west-1/a1/dev", "arn:x::/restapis/a1/stages/dev"] {
+            assert_eq!(StageAddress::of_url(templated, id), Some(address.clone()), "{id}");
+        }
+        for id in ["", "a1", "b2/dev", "a1/dev/x", "a1/"] {
+            assert_eq!(StageAddress::of_url(templated, id), None, "{id}");
         }
         for url in ["", "a1", "https://api.acme.example/dev", "https://a1.execute-api.eu-west-1.amazonaws.com"] {
-            assert_eq!(StageAddress::of_url(url), None, "{url}");
+            assert_eq!(StageAddress::of_url(url, ""), None, "{url}");
         }
         assert_eq!(region_of_url("https://a1.execute-api.eu-west-1.amazonaws.com").as_deref(), Some("eu-west-1"));
     }

@@ -43,8 +43,11 @@ pub(super) struct Access {
     /// Calls made, by operation.
     pub(super) counts: Arc<Counts>,
     loaded: OnceCell<SdkConfig>,
-    buckets: Mutex<HashMap<(Option<String>, Option<String>), Arc<Bucket>>>,
+    buckets: Mutex<Buckets>,
 }
+
+/// The buckets in use, by the account's number and, where each has its own, the region.
+type Buckets = HashMap<(Option<String>, Option<String>), Arc<Bucket>>;
 
 /// One identity in one account.
 #[derive(Debug)]
@@ -273,7 +276,7 @@ impl Access {
                     region: region.clone(),
                 };
                 let vault = assume.into_vault();
-                Ready::new(&base.config, vault, region)
+                Ready::new(&base.config, vault, &region)
             })
             .await
     }
@@ -284,7 +287,7 @@ impl Access {
             .get_or_init(|| async {
                 let loaded = self.loaded().await;
                 let region = self.base.config.regions.first().cloned().unwrap_or_default();
-                Ready::new(loaded, base_vault(loaded, &self.config), region)
+                Ready::new(loaded, base_vault(loaded, &self.config), &region)
             })
             .await
     }
@@ -319,10 +322,10 @@ impl Access {
 }
 
 impl Ready {
-    fn new(config: &SdkConfig, vault: Vault, region: String) -> Self {
+    fn new(config: &SdkConfig, vault: Vault, region: &str) -> Self {
         let vault = Arc::new(vault);
         let provider = SharedCredentialsProvider::new(FromVault(vault.clone()));
-        let config = at(config, &region).to_builder().credentials_provider(provider).build();
+        let config = at(config, region).to_builder().credentials_provider(provider).build();
         Self { config, vault }
     }
 }

@@ -61,10 +61,10 @@ pub(super) fn address(api_id: &str, metadata: &Texts) -> Result<StageAddress, Er
     if let Some(address) = StageAddress::parse(api_id) {
         return Ok(address);
     }
-    metadata.get(key::URL).and_then(|url| StageAddress::of_url(url)).ok_or_else(|| {
+    metadata.get(key::URL).and_then(|url| StageAddress::of_url(url, api_id)).ok_or_else(|| {
         Error::invalid(format!(
             "the API `{api_id}` cannot be found in AWS: its id is not of the form region:restApiId:stage, and no invoke \
-             URL comes with it. Discover and ingest it again with this agent"
+             URL with a stage comes with it. Discover and ingest it again with this agent"
         ))
     })
 }

@@ -119,13 +119,11 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     let plans = list::usage_plans(&target, call).await?;
     let plan = foreign::plan(&plans, &address, plan_id)?.clone();
     drop(plans);
-    let rest_api = match inner.names.get(&address.region, &address.rest_api) {
-        Some(known) => Some(known),
-        None => {
-            let soon = Call { deadline: call.deadline.min(Instant::now() + NAME_TIME), ..call.clone() };
-            list::name_of(&target, &soon, &address.rest_api).await
-        }
-    };
+    let mut rest_api = inner.names.get(&address.region, &address.rest_api);
+    if rest_api.is_none() {
+        let soon = Call { deadline: call.deadline.min(Instant::now() + NAME_TIME), ..call.clone() };
+        rest_api = list::name_of(&target, &soon, &address.rest_api).await;
+    }
     if let Some(rest_api) = &rest_api {
         inner.names.put(&address.region, &address.rest_api, rest_api.clone());
     }

@@ -20,7 +20,7 @@ async fn likeness_on_the_standin() {
 
 #[tokio::test]
 async fn likeness_on_ministack() {
-    if let Some(peer) = Peer::ministack(None).await {
+    if let Some(peer) = Peer::ministack().await {
         run_all(&peer, likeness::CASES).await;
     }
 }
@@ -32,7 +32,7 @@ async fn provider_on_the_standin() {
 
 #[tokio::test]
 async fn provider_on_ministack() {
-    if let Some(peer) = Peer::ministack(None).await {
+    if let Some(peer) = Peer::ministack().await {
         run_all(&peer, &provider_cases()).await;
     }
 }

@@ -146,6 +146,7 @@ fn config_shows_every_setting_and_no_secret() {
 }
 
 /// Answers one connection with `answer`, and returns the request's first line.
+#[expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 fn answering(answer: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();

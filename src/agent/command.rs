@@ -1,25 +1,27 @@
 //! A command's way: a place in its lane, a budget, the work, the reply to everybody who waits, one line in the log.
 
-use std::{
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::sync::{Arc, Weak};
 
 use tokio::{
     task::{JoinError, JoinHandle},
     time::Instant,
 };
 
-use super::{Agent, api_of, ingest::Prepared, once::REPLY_KEPT, shutting_down, subscribe::Made, subscription_of};
+use super::{
+    Agent, api_of,
+    ingest::Prepared,
+    once::REPLY_KEPT,
+    patience::{GRACE, panicked},
+    shutting_down,
+    subscribe::Made,
+    subscription_of,
+};
 use crate::{
     exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody},
     link::{AskError, Session},
     model::{Class, Error},
     provider::Call,
 };
-
-/// How long a provider may need to return after it was told to stop. The plane waits 60 s, the budget is 50 s.
-pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// What a command came to.
 pub(super) struct Done {
@@ -282,18 +284,4 @@ async fn expire_later(agent: Weak<Agent>, key: String) {
     if let Some(agent) = agent.upgrade() {
         agent.once().expire(&key);
     }
-}
-
-/// A task that ended without a result, as an error.
-pub(super) fn panicked(failed: JoinError) -> Error {
-    let text = match failed.try_into_panic() {
-        Ok(panic) => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "a panic without words".to_owned()),
-        Err(_) => "the task was dropped".to_owned(),
-    };
-    tracing::error!(panic = text, "a fault of this program; please report it with the lines before this one");
-    Error::bug("a fault of this program; its log has the details, please report it")
 }

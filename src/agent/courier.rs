@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The plane gives up a job that it hears nothing of for so long.
-const JOB_SILENCE: Duration = Duration::from_secs(300);
+const JOB_SILENCE: Duration = Duration::from_mins(5);
 
 /// How often one API is sent alone when sessions end under it; a session ends for other reasons, too.
 const ALONE_OVER_LOST_SESSIONS: u32 = 3;
@@ -164,6 +164,12 @@ impl Courier {
                 }
             }
         }
+    }
+
+    /// Sends nothing but `done`, for a job whose courier came to grief.
+    pub(super) async fn only_done(mut self) -> Sent {
+        self.finish().await;
+        self.sent
     }
 
     /// Sends `done`: without it the plane's job stays open for minutes, and nobody can discover meanwhile.

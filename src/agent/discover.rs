@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Agent,
-    command::{Done, Outcome, panicked},
+    command::{Done, Outcome},
+    patience::{Event, Lister},
     shape::shape,
     shutting_down,
 };
@@ -28,13 +26,10 @@ use crate::{
 };
 
 /// How long a list may take, also when no command waits for it any more.
-pub(super) const LISTING: Duration = Duration::from_secs(600);
+pub(super) const LISTING: Duration = Duration::from_mins(10);
 
 /// How long what a late list found is used.
-const KEPT: Duration = Duration::from_secs(600);
-
-/// What a provider may find before somebody takes it.
-pub(super) const FOUND: usize = 64;
+const KEPT: Duration = Duration::from_mins(10);
 
 /// A list of the gateway, under way or ended.
 pub(super) struct Listing {
@@ -74,6 +69,7 @@ impl Agent {
             listing.late.store(true, Ordering::Relaxed);
         }
         let progress = listing.progress.borrow();
+        let ended = ended || progress.ended.is_some();
         if let Some(Err((class, sentence))) = &progress.ended {
             return Err(Error::new(*class, sentence.clone()));
         }
@@ -103,7 +99,7 @@ impl Agent {
         let listing = Arc::new(Listing {
             progress: watch::Sender::default(),
             late: AtomicBool::new(false),
-            cancel: self.give_up.child_token(),
+            cancel: self.draining.child_token(),
         });
         *slot = Some(Arc::clone(&listing));
         drop(slot);
@@ -117,14 +113,16 @@ impl Agent {
 
     async fn list(self: Arc<Self>, listing: Arc<Listing>, id: String) {
         let call = Call { id, deadline: Instant::now() + LISTING, cancel: listing.cancel.clone() };
-        let (found, mut finds) = mpsc::channel(FOUND);
-        let agent = Arc::clone(&self);
-        let list = self.background.spawn(async move { agent.provider.list(&call, found).await });
+        let mut lister = Lister::begin(&self, &self.background, call);
         let mut ids = HashSet::new();
-        while let Some(find) = finds.recv().await {
+        let ended = loop {
+            let find = match lister.next().await {
+                Event::Found(find) => find,
+                Event::Ended(ended) => break ended,
+            };
             match find {
-                Found::Api(listed) if ids.insert(listed.api.unique_id.clone()) => {
-                    let api = preview(listed.api);
+                Found::Api(one) if ids.insert(one.api.unique_id.clone()) => {
+                    let api = preview(one.api);
                     listing.progress.send_modify(|progress| progress.apis.push(api));
                 }
                 Found::Api(_) => {}
@@ -137,8 +135,7 @@ impl Agent {
                     listing.progress.send_modify(|progress| progress.failed.push(failed));
                 }
             }
-        }
-        let ended = list.await.unwrap_or_else(|failed| Err(panicked(failed)));
+        };
         self.tell_list(&ended, &listing.progress.borrow().failed);
         let useful = ended.is_ok();
         let ended = ended.map_err(|error| (error.class(), error.sentence().to_owned()));

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Agent,
-    command::panicked,
     courier::{Courier, Item, Sent},
     ingest::Prepared,
+    patience::panicked,
     scout::{Counts, Pace, Read, Scout, Step, names},
 };
 use crate::{exchange::EncodedApi, link::Session, model::Error};
@@ -103,7 +103,14 @@ impl Agent {
             () = self.give_up.cancelled() => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
-        let sent = Courier::new(Arc::clone(&self), job_id.clone(), end.clone()).run(taken).await;
+        let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());
+        let sent = match self.tracker.spawn(courier().run(taken)).await {
+            Ok(sent) => sent,
+            Err(failed) => {
+                panicked(failed);
+                courier().only_done().await
+            }
+        };
         drop(sending);
         let fed = feeding.await.unwrap_or_else(|failed| Fed { broken: Some(panicked(failed)), ..Fed::default() });
         self.report(&job_id, total, &fed, &sent, end.is_cancelled());

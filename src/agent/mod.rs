@@ -14,6 +14,7 @@ mod ingest;
 mod job;
 mod lanes;
 mod once;
+mod patience;
 mod scout;
 mod shape;
 mod subscribe;
@@ -80,7 +81,7 @@ pub struct Agent {
     sessions: watch::Receiver<State>,
     /// What somebody waits for: commands, jobs, undoing. Empty means idle.
     tracker: TaskTracker,
-    /// What may end at any time without loss: listings for a later DISCOVER.
+    /// What may end at any time without loss: lists for DISCOVER.
     background: TaskTracker,
     /// Cancelled by SIGTERM: no DISCOVER, no START_INGEST any more, jobs end.
     draining: CancellationToken,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// How long a reply with a key value, or a long one, is kept to be given again.
-pub(super) const REPLY_KEPT: Duration = Duration::from_secs(60);
+pub(super) const REPLY_KEPT: Duration = Duration::from_mins(1);
 
 /// How many answered commands are remembered.
 const REMEMBERED: usize = 1_024;

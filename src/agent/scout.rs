@@ -8,13 +8,13 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     Agent,
-    command::panicked,
-    discover::{FOUND, LISTING},
+    discover::LISTING,
+    patience::{Event, Lister, patient},
     shape::shape,
 };
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 const READS: usize = 8;
 
 /// How long one read may take.
-const READ_BUDGET: Duration = Duration::from_secs(60);
+const READ_BUDGET: Duration = Duration::from_mins(1);
 
 /// What an INGEST needs besides its APIs, in bytes; generous.
 pub(super) const ENVELOPE: usize = 4_096;
@@ -38,8 +38,7 @@ pub(super) struct Scout {
     job_id: String,
     cancel: CancellationToken,
     _stop: DropGuard,
-    finds: mpsc::Receiver<Found>,
-    list: Option<JoinHandle<Result<(), Error>>>,
+    list: Option<Lister>,
     /// The ids that are asked for and were not found yet; `None`: all.
     wanted: Option<HashSet<String>>,
     seen: HashSet<String>,
@@ -76,7 +75,7 @@ pub(super) enum Read {
     Later(Box<Listed>, Error),
     /// It fits in no message, even without documents.
     TooLong(String),
-    /// Reading it ended in a fault of ours.
+    /// Reading it ended in a fault of ours, or not at all.
     Broken(String, Error),
 }
 
@@ -112,17 +111,14 @@ impl Scout {
         cancel: CancellationToken,
         message: usize,
     ) -> Self {
-        let (found, finds) = mpsc::channel(FOUND);
         let call =
             Call { id: format!("list-{job_id}"), deadline: Instant::now() + LISTING, cancel: cancel.child_token() };
-        let lister = Arc::clone(agent);
-        let list = agent.tracker.spawn(async move { lister.provider.list(&call, found).await });
+        let list = Lister::begin(agent, &agent.tracker, call);
         Self {
             agent: Arc::clone(agent),
             job_id: job_id.to_owned(),
             _stop: cancel.clone().drop_guard(),
             cancel,
-            finds,
             list: Some(list),
             wanted: (!api_ids.is_empty()).then(|| api_ids.iter().cloned().collect()),
             seen: HashSet::new(),
@@ -156,12 +152,12 @@ impl Scout {
         tokio::select! {
             biased;
             Some(read) = self.running.next(), if !self.running.is_empty() => Step::Read(read),
-            event = list_event(&mut self.finds, &mut self.list), if self.list.is_some() => match event {
-                ListEvent::Found(found) => {
+            event = next_of(&mut self.list), if self.list.is_some() => match event {
+                Event::Found(found) => {
                     self.take(found);
                     Step::Listed
                 }
-                ListEvent::Ended(ended) => {
+                Event::Ended(ended) => {
                     self.list = None;
                     self.list_ended(&ended);
                     Step::ListEnded(ended)
@@ -199,11 +195,11 @@ impl Scout {
         self.agent.tell_list(ended, &self.counts.failed);
         let mut missing: Vec<String> = self.wanted.take().into_iter().flatten().collect();
         missing.sort_unstable();
-        if !missing.is_empty() {
+        if ended.is_ok() && !missing.is_empty() {
             tracing::warn!(
                 integration = self.agent.integration(),
                 job = self.job_id,
-                "asked for and skipped, since no source has them: {}",
+                "asked for and skipped, since no source that could be listed has them: {}",
                 names(&missing)
             );
         }
@@ -223,34 +219,26 @@ impl Scout {
                 cancel: self.cancel.child_token(),
             };
             let agent = Arc::clone(&self.agent);
-            let reading = self.agent.tracker.spawn(read(agent, call, Box::new(listed), self.longest));
+            let reading = read(agent, call.clone(), Box::new(listed), self.longest);
+            let task = self.agent.tracker.spawn(async move { Ok(reading.await) });
             self.running.push(Box::pin(async move {
-                reading.await.unwrap_or_else(|failed| Read::Broken(id, panicked(failed)))
+                patient(&call, task).await.unwrap_or_else(|error| Read::Broken(id, error))
             }));
         }
     }
 }
 
-enum ListEvent {
-    Found(Found),
-    Ended(Result<(), Error>),
-}
-
-async fn list_event(finds: &mut mpsc::Receiver<Found>, list: &mut Option<JoinHandle<Result<(), Error>>>) -> ListEvent {
-    if let Some(found) = finds.recv().await {
-        return ListEvent::Found(found);
+async fn next_of(list: &mut Option<Lister>) -> Event {
+    match list {
+        Some(list) => list.next().await,
+        None => Event::Ended(Ok(())),
     }
-    ListEvent::Ended(match list {
-        Some(list) => list.await.unwrap_or_else(|failed| Err(panicked(failed))),
-        None => Ok(()),
-    })
 }
 
 /// Reads one API, brings it into shape and into its final bytes; the original is dropped at once.
 async fn read(agent: Arc<Agent>, call: Call, listed: Box<Listed>, longest: usize) -> Read {
     let id = listed.api.id.clone();
-    let result = agent.provider.read(&call, &listed).await;
-    let mut api = match result {
+    let mut api = match agent.provider.read(&call, &listed).await {
         Ok(api) => api,
         Err(error) => match error.class() {
             Class::NotFound => return Read::Gone(id),

@@ -35,6 +35,11 @@ pub(super) enum Change {
         /// Which.
         what: &'static str,
     },
+    /// It held control characters; they became blanks.
+    Cleaned {
+        /// Which.
+        what: &'static str,
+    },
     /// It differed from another by case only.
     Renamed {
         /// Which.
@@ -47,6 +52,7 @@ impl fmt::Display for Change {
         match self {
             Self::Shortened { what, len, limit } => write!(f, "{what} shortened from {len} to {limit}"),
             Self::Dropped { what } => write!(f, "{what} dropped as a duplicate"),
+            Self::Cleaned { what } => write!(f, "{what} freed of control characters"),
             Self::Renamed { what } => write!(f, "{what} renamed, as another differs from it by case only"),
         }
     }
@@ -95,10 +101,11 @@ fn metadata(api: &mut Api, changes: &mut Vec<Change>) {
     api.metadata.retain(|entry| keep(names.insert(entry.name.clone()), "metadata", changes));
     let mut keys = HashSet::new();
     for entry in &mut api.metadata {
+        let original = entry.name.clone();
         name(&mut entry.name, "metadata key", METADATA_KEY, changes);
         if !keys.insert(fold(&entry.name)) {
             // A key is part of a primary key there, and a failure costs the rest of the batch.
-            entry.name = marked(&entry.name, METADATA_KEY);
+            entry.name = marked(&entry.name, &original, METADATA_KEY);
             keys.insert(fold(&entry.name));
             changes.push(Change::Renamed { what: "metadata key" });
         }
@@ -119,11 +126,16 @@ fn keep(kept: bool, what: &'static str, changes: &mut Vec<Change>) -> bool {
 
 /// Shortens `text` so that it stays distinct; whether it was too long.
 fn name(text: &mut String, what: &'static str, limit: usize, changes: &mut Vec<Change>) -> bool {
+    let original = text.clone();
+    if text.contains(char::is_control) {
+        *text = text.replace(char::is_control, " ");
+        changes.push(Change::Cleaned { what });
+    }
     let len = units(text);
     if len <= limit {
         return false;
     }
-    *text = marked(text, limit);
+    *text = marked(text, &original, limit);
     changes.push(Change::Shortened { what, len, limit });
     true
 }
@@ -131,6 +143,11 @@ fn name(text: &mut String, what: &'static str, limit: usize, changes: &mut Vec<C
 /// Shortens what is for reading only.
 fn prose(text: Option<&mut String>, what: &'static str, changes: &mut Vec<Change>) {
     let Some(text) = text else { return };
+    // PostgreSQL refuses it; line ends and tabs are welcome.
+    if text.contains('\0') {
+        *text = text.replace('\0', " ");
+        changes.push(Change::Cleaned { what });
+    }
     let len = units(text);
     if len > DESCRIPTION {
         text.truncate(fitting(text, DESCRIPTION - 1));
@@ -139,9 +156,9 @@ fn prose(text: Option<&mut String>, what: &'static str, changes: &mut Vec<Change
     }
 }
 
-/// The beginning of `text` and a mark made of all of it; at most `limit` units.
-fn marked(text: &str, limit: usize) -> String {
-    let mark = format!("~{:08x}", digest(text));
+/// The beginning of `text` and a mark made of all of `original`; at most `limit` units.
+fn marked(text: &str, original: &str, limit: usize) -> String {
+    let mark = format!("~{:08x}", digest(original));
     let beginning = &text[..fitting(text, limit - mark.len())];
     format!("{beginning}{mark}")
 }
@@ -172,6 +189,6 @@ fn digest(text: &str) -> u32 {
     let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-    let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
-    u32::from_be_bytes([a ^ e, b ^ f, c ^ g, d ^ h])
+    let (upper, lower) = (hash >> 32, hash & u64::from(u32::MAX));
+    u32::try_from(upper ^ lower).unwrap_or_default()
 }

@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Agent,
-    command::{Done, Effect, Outcome, panicked},
+    command::{Done, Effect, Outcome},
     lanes::Turn,
+    patience::patient,
     shutting_down,
 };
 use crate::{
@@ -111,8 +112,9 @@ impl Agent {
             cancel: CancellationToken::new(),
         };
         let (agent, api_id, subscription) = (Arc::clone(self), api_id.to_owned(), subscription.clone());
-        let undoing =
-            self.tracker.spawn(async move { agent.provider.unsubscribe(&call, &api_id, &subscription).await });
-        undoing.await.unwrap_or_else(|failed| Err(panicked(failed)))
+        let undoing = call.clone();
+        let task =
+            self.tracker.spawn(async move { agent.provider.unsubscribe(&undoing, &api_id, &subscription).await });
+        patient(&call, task).await
     }
 }

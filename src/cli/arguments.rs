@@ -50,7 +50,8 @@ pub(super) enum Command {
     ///
     /// Connects every configured integration and reconnects for as long as it runs: a plane or a gateway that is away
     /// never ends it. At the first SIGTERM or SIGINT an idle agent leaves at once; a busy one finishes what it can
-    /// within FEDERATION_AGENT_DRAIN and undoes the rest. A second signal ends it at once, with exit code 1.
+    /// within FEDERATION_AGENT_DRAIN and undoes the rest; the exit code is 1 when something was left undone, which the
+    /// log then names. A second signal ends it at once, with exit code 1.
     #[command(after_long_help = EXIT_CODES)]
     Run,
 

@@ -182,7 +182,7 @@ fn table(text: &mut String, rows: impl Iterator<Item = (String, &'static Key)>) 
             Shape::Secret => "secret; or a path in `…_FILE`".into(),
             Shape::Flag => "`true`, `false`".into(),
             Shape::Number(from, to) => format!("{from} to {to}"),
-            Shape::Decimal => "number above 0".into(),
+            Shape::Decimal => "decimal number".into(),
             Shape::List => "list".into(),
             Shape::Span => "time span".into(),
         };

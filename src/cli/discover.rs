@@ -111,15 +111,15 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
         terminal::say(terminal.strong(&format!("integration {} ({})", integration.id, integration.kind)));
     }
     if !told.apis.is_empty() {
-        terminal::say(table(&told.apis));
+        terminal::say(table(&told.apis).trim_fmt());
     }
     let noun = if told.apis.len() == 1 { "API" } else { "APIs" };
     terminal::say(format_args!("{} {noun} found, {} left out.", told.apis.len(), told.left_out.len()));
     for (what, why) in &told.left_out {
-        terminal::say(format_args!("{} {what}: {why}", terminal.mark(Mark::Doubtful)));
+        terminal::say(format_args!("{} {}", terminal.mark(Mark::Doubtful), printable(&format!("{what}: {why}"))));
     }
     for (source, error) in &told.failed {
-        terminal::say(format_args!("{} {source}: {error}", terminal.mark(Mark::Bad)));
+        terminal::say(format_args!("{} {}", terminal.mark(Mark::Bad), printable(&format!("{source}: {error}"))));
     }
     if let Some(error) = &told.error {
         terminal::say(format_args!("{} nothing could be read: {error}", terminal.mark(Mark::Bad)));
@@ -127,7 +127,7 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
 }
 
 /// The APIs, one a line.
-pub(super) fn table(apis: &[Listed]) -> Table {
+fn table(apis: &[Listed]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["NAME", "VERSION", "PLANS", "SOURCE", "ID"]);

@@ -6,7 +6,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::{sync::watch, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::watch,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{exit::Stop, gateways::Gateway};
@@ -17,8 +21,9 @@ use crate::{
     settings::{Connector, Fault, Faults, Integration, Process},
 };
 
-/// How long the links may take to say goodbye once nothing is left to do.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long the links may take to say goodbye once nothing is left to do, and what came in meanwhile to be undone.
+/// Twice this and the drain's 8 seconds stay within Docker's 10.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// All integrations at work.
 pub(super) struct Running {
@@ -90,11 +95,26 @@ impl Running {
     /// Finishes within `drain` what is under way, undoes what cannot finish, and says goodbye. `false`: something was
     /// left undone, and the log names it.
     pub(super) async fn leave(self, drain: Duration) -> bool {
-        let drained = join_all(self.agents.iter().map(|agent| agent.drain(drain))).await;
+        let by = Instant::now() + drain;
+        let drained = self.drain_until(by).await;
         self.goodbye.cancel();
         // A peer that does not answer the close is left behind.
         let _ = timeout(GOODBYE, join_all(self.links)).await;
-        drained.into_iter().all(|ended| ended)
+        // A SUBSCRIBE that came in the last moment was cut off by the goodbye, and is undone.
+        let undone = join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
+        drained && undone.into_iter().all(|ended| ended)
+    }
+
+    /// An agent that is done still carries out subscriptions while others drain: so all are asked again until nobody
+    /// has anything left, or the time is over.
+    async fn drain_until(&self, by: Instant) -> bool {
+        loop {
+            let left = by.saturating_duration_since(Instant::now());
+            let ended = join_all(self.agents.iter().map(|agent| agent.drain(left))).await;
+            if self.is_idle() || left.is_zero() {
+                return ended.into_iter().all(|ended| ended);
+            }
+        }
     }
 }
 

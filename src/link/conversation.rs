@@ -70,9 +70,9 @@ impl Conversation<'_, '_> {
         let (session, end) = pair(self.settings.connector.limits);
         let mut born = None;
         let leave = self.talk(&mut wire, &session, end, &mut born).await;
-        // The handle is dead before the farewell begins: nobody waits for a reply through it.
+        // The handle is dead and the state is told before the farewell begins: nobody waits for what will not come.
         if born.is_some() {
-            self.life.lost();
+            self.life.lost(&leave.end);
         }
         if let Some(code) = leave.code {
             wire.close(code, FAREWELL).await;
@@ -96,7 +96,9 @@ impl Conversation<'_, '_> {
             Err(error) => return Leave { end: End::Failed(error), code: Some(close::NORMAL) },
         };
         let answer_by = Instant::now() + retry.handshake;
-        let mut ping = interval_at(Instant::now() + retry.ping, retry.ping);
+        // A period of nothing is not one.
+        let period = retry.ping.max(Duration::from_millis(1));
+        let mut ping = interval_at(Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let connected = born.is_some();

@@ -113,21 +113,22 @@ async fn tcp(host: &str, port: u16, user_timeout: Duration) -> Result<TcpStream,
     Ok(stream)
 }
 
-/// Tries the addresses in their order, each a little after the one before, and keeps the first that answers.
+/// Tries the addresses in their order, the next one as soon as one fails or is slow, and keeps the first that answers.
 async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
-    let mut tries: FuturesUnordered<_> = addresses
-        .iter()
-        .zip(0_u32..)
-        .map(|(address, n)| async move {
-            tokio::time::sleep(STAGGER * n).await;
-            (address, TcpStream::connect(address).await)
-        })
-        .collect();
+    let mut waiting = addresses.iter();
+    let mut tries = FuturesUnordered::new();
     let mut faults = Vec::new();
-    while let Some((address, tried)) = tries.next().await {
-        match tried {
-            Ok(stream) => return Ok(stream),
-            Err(error) => faults.push(format!("{address}: {error}")),
+    loop {
+        if let Some(&address) = waiting.next() {
+            tries.push(async move { (address, TcpStream::connect(address).await) });
+        }
+        tokio::select! {
+            Some((address, connected)) = tries.next() => match connected {
+                Ok(stream) => return Ok(stream),
+                Err(error) => faults.push(format!("{address}: {error}")),
+            },
+            () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {}
+            else => break,
         }
     }
     faults.sort();

@@ -132,23 +132,18 @@ impl Link {
             turn = if lived.is_some() { 0 } else { turn.wrapping_add(1) };
             let mut lane = policy::lane(&end, self.settings.connector.auto_reconnect);
             // The slow lane is for when every endpoint has been asked.
-            if lane == Lane::Slow && turn % count != 0 {
+            if lane == Lane::Slow && !turn.is_multiple_of(count) {
                 lane = Lane::BackOff;
             }
-            let goes_on = match pace.next(lane, lived) {
-                Some(delay) => {
-                    life.waiting(&end, delay);
-                    !is_cut_short(&shutdown, delay).await
+            let Some(delay) = pace.next(lane, lived) else {
+                life.away();
+                while !is_cut_short(&shutdown, AWAY_REMINDER).await {
+                    life.still_away();
                 }
-                None => {
-                    life.away();
-                    while !is_cut_short(&shutdown, AWAY_REMINDER).await {
-                        life.still_away();
-                    }
-                    false
-                }
+                break;
             };
-            if !goes_on {
+            life.waiting(&end, delay);
+            if is_cut_short(&shutdown, delay).await {
                 break;
             }
         }

@@ -15,6 +15,9 @@ use crate::{
 /// The longest jitter of a return that the plane asked for.
 const HURRY: Duration = Duration::from_millis(500);
 
+/// The shortest upper end of a delay: nothing doubled is nothing, and a link must not spin.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// A `Retry-After` beyond this is not believed.
 const LONGEST_AFTER: Duration = Duration::from_hours(1);
 
@@ -74,10 +77,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// The pace that `retry` sets, with the chance that `seed` gives.
-    pub(super) fn new(retry: Retry, seed: u64) -> Self {
+    pub(super) fn new(mut retry: Retry, seed: u64) -> Self {
+        retry.initial = retry.initial.max(SHORTEST);
+        retry.max = retry.max.max(retry.initial);
         let mut sequence = ExponentialBackoff::<SystemClock> {
             initial_interval: retry.initial,
-            max_interval: retry.max.max(retry.initial),
+            max_interval: retry.max,
             multiplier: 2.0,
             // The jitter is ours: it must come from the seed.
             randomization_factor: 0.0,
@@ -119,7 +124,7 @@ impl Pace {
 
     /// The upper end of the next delay.
     fn upper(&mut self) -> Duration {
-        self.sequence.next_backoff().unwrap_or(self.retry.max).min(self.retry.max.max(self.retry.initial))
+        self.sequence.next_backoff().unwrap_or(self.retry.max).min(self.retry.max)
     }
 
     /// Full jitter: anything from nothing to `upper`.
@@ -177,6 +182,14 @@ mod tests {
         assert_eq!(pace.upper(), Duration::from_mins(1));
         assert!(pace.next(Lane::BackOff, Some(Duration::from_mins(1))).expect("again") <= Duration::from_secs(1));
         assert_eq!(pace.upper(), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn no_setting_makes_it_spin() {
+        let mut pace = Pace::new(Retry { initial: Duration::ZERO, max: Duration::ZERO, ..retry() }, 3);
+        assert!((0..100).all(|_| pace.upper() >= SHORTEST));
+        let mut pace = Pace::new(Retry { initial: Duration::ZERO, ..retry() }, 3);
+        assert!((0..20).map(|_| pace.upper()).max() == Some(Duration::from_mins(1)));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub(super) fn route(
             host: host.clone(),
             port: *port,
             user: user.clone(),
-            named_by: "gravitee_integration_connector_ws_proxy_…",
+            named_by: "the settings of the link",
         })),
         Proxy::Environment => {
             let own =
@@ -220,7 +220,10 @@ fn credentials(named_by: &'static str) -> &'static str {
         "HTTPS_PROXY" => "HTTPS_PROXY=http://user:password@host:port",
         "HTTP_PROXY" => "HTTP_PROXY=http://user:password@host:port",
         "ALL_PROXY" => "ALL_PROXY=http://user:password@host:port",
-        _ => "gravitee_integration_connector_ws_proxy_username and gravitee_integration_connector_ws_proxy_password",
+        _ => {
+            "gravitee_integration_connector_ws_proxy_username and gravitee_integration_connector_ws_proxy_password (with \
+             useSystemProxy: gravitee_system_proxy_username and gravitee_system_proxy_password)"
+        }
     }
 }
 

@@ -104,25 +104,22 @@ impl<'a> Life<'a> {
         self.states.send_replace(State::Connected { since: SystemTime::now(), session });
     }
 
-    /// A session has ended; the next line says why.
-    pub(super) fn lost(&mut self) {
+    /// A session has ended; what comes next is said by whoever calls next.
+    pub(super) fn lost(&mut self, end: &End) {
         self.lost = (SystemTime::now(), Instant::now());
+        self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
     }
 
     /// The next try comes after `delay`.
     pub(super) fn waiting(&mut self, end: &End, delay: Duration) {
-        let why = match end {
-            End::Failed(error) => {
-                self.reason(error, delay);
-                error.sentence().to_owned()
-            }
+        match end {
+            End::Failed(error) => self.reason(error, delay),
             End::GoodBye { .. } | End::Shutdown => {
                 let wait = humantime::format_duration(whole_millis(delay));
-                info!(integration = self.integration, %wait, "the plane said good bye and wants this agent back");
-                "the plane said good bye and asked to come back".to_owned()
+                info!(integration = self.integration, %wait, "{}; connecting again", why(end));
             }
-        };
-        self.states.send_replace(State::Waiting { since: self.lost.0, why });
+        }
+        self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
     }
 
     /// The plane wants us gone.
@@ -179,6 +176,15 @@ impl fmt::Display for State {
             Self::Away { .. } => f.write_str("staying away, as the plane asked"),
             Self::Closed => f.write_str("closed"),
         }
+    }
+}
+
+fn why(end: &End) -> String {
+    match end {
+        End::Failed(error) => error.sentence().to_owned(),
+        End::GoodBye { reconnect: true } => "the plane said good bye and wants this agent back".to_owned(),
+        End::GoodBye { reconnect: false } => "the plane said good bye for good".to_owned(),
+        End::Shutdown => "this agent is shutting down".to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Stores of certificates, PEM and PKCS#12: read, opened, and searched. Every fault names the setting and the file.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag, error::Error as P12Error};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
@@ -18,7 +18,7 @@ pub(super) fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>
         StoreKind::Pkcs12 => {
             let certs = open(store)?.certs;
             let named = certs.iter().filter(|bag| is_named(store, bag.friendly_name.as_deref()));
-            named.map(|bag| der(bag)).collect()
+            named.map(der).collect()
         }
     };
     if found.is_empty() {
@@ -144,9 +144,7 @@ fn nothing(store: &Store, what: &str) -> Error {
 
 fn fault(store: &Store, what: &str) -> Error {
     let place = match &store.source {
-        StoreSource::Files(paths) => {
-            paths.iter().map(PathBuf::as_path).map(|path| path.display().to_string()).collect()
-        }
+        StoreSource::Files(paths) => paths.iter().map(|path| path.display().to_string()).collect(),
         StoreSource::Inline(_) => vec!["its inline content".to_owned()],
     };
     Error::invalid(format!("{} ({}): {what}", store.named_by, place.join(", ")))

@@ -3,7 +3,7 @@
 use std::{fs, io, sync::Arc};
 
 use rustls::{
-    CertificateError, ClientConfig, Error as TlsError, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, pem::PemObject as _},
@@ -16,6 +16,7 @@ use crate::{
 };
 
 const TRUSTSTORE: &str = "gravitee_integration_connector_ws_ssl_truststore_…";
+const KEYSTORE: &str = "gravitee_integration_connector_ws_ssl_keystore_…";
 const EXTRA: &str = "FEDERATION_AGENT_CA_FILE";
 
 /// The client's side of TLS. All faults at once.
@@ -115,9 +116,19 @@ pub(super) fn sentence(error: &io::Error, endpoint: &Endpoint) -> Error {
             format!("what answers at {endpoint} does not speak TLS; if it is plain HTTP, the scheme must be http")
         }
         TlsError::NoCertificatesPresented => format!("{endpoint} showed no certificate"),
+        TlsError::AlertReceived(AlertDescription::CertificateRequired) => {
+            format!("{endpoint} wants a client certificate; name one in {KEYSTORE}")
+        }
+        TlsError::AlertReceived(
+            alert @ (AlertDescription::UnknownCA
+            | AlertDescription::BadCertificate
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::AccessDenied),
+        ) => format!("{endpoint} refused our client certificate ({alert:?}); see {KEYSTORE}"),
         TlsError::AlertReceived(alert) => format!(
-            "{endpoint} refused the TLS handshake ({alert:?}); if it wants a client certificate, name one in \
-             gravitee_integration_connector_ws_ssl_keystore_…"
+            "{endpoint} refused the TLS handshake ({alert:?}); if it wants a client certificate, name one in {KEYSTORE}"
         ),
         other => format!("the TLS handshake with {endpoint} failed: {other}"),
     })

@@ -1,6 +1,6 @@
 //! From a stream to a websocket: the request, and what each kind of refusal means for a person.
 
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::{
     Endpoint,
     dial::BoxStream,
+    tls,
     wire::{Metered, Wire},
 };
 use crate::{
@@ -75,9 +76,9 @@ fn request(endpoint: &Endpoint, headers: &[(String, SecretString)]) -> Result<Re
     let mut all = checked(headers)?;
     let scheme = if endpoint.secure { "wss" } else { "ws" };
     let uri = format!("{scheme}://{}{}", endpoint.authority, endpoint.path);
-    let wrong = |_| Error::invalid(format!("`{endpoint}` cannot be asked for: it holds a character that no URL may"));
+    let wrong = || Error::invalid(format!("`{endpoint}` cannot be asked for: it holds a character that no URL may"));
     if !all.contains_key(header::HOST) {
-        all.insert(header::HOST, HeaderValue::from_str(&endpoint.authority).map_err(|_| wrong(()))?);
+        all.insert(header::HOST, HeaderValue::from_str(&endpoint.authority).map_err(|_| wrong())?);
     }
     if !all.contains_key(header::USER_AGENT) {
         let agent = concat!("federation-agent/", env!("CARGO_PKG_VERSION"));
@@ -87,13 +88,13 @@ fn request(endpoint: &Endpoint, headers: &[(String, SecretString)]) -> Result<Re
     all.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     all.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     // Sixteen random bytes in base64 are a header's value.
-    all.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&generate_key()).map_err(|_| wrong(()))?);
+    all.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_str(&generate_key()).map_err(|_| wrong())?);
     // Neither is offered by us, and an answer to a configured one would break the handshake.
     all.remove(header::SEC_WEBSOCKET_EXTENSIONS);
     all.remove(header::SEC_WEBSOCKET_PROTOCOL);
     let (name, value) = PROTOCOL;
     all.insert(name, value);
-    let mut request = Request::builder().uri(uri).body(()).map_err(|_| wrong(()))?;
+    let mut request = Request::builder().uri(uri).body(()).map_err(|_| wrong())?;
     *request.headers_mut() = all;
     Ok(request)
 }
@@ -101,6 +102,10 @@ fn request(endpoint: &Endpoint, headers: &[(String, SecretString)]) -> Result<Re
 fn refusal(error: WsError, endpoint: &Endpoint) -> Error {
     match error {
         WsError::Http(response) => answered(response.status(), response.headers(), endpoint),
+        // In TLS 1.3 a server refuses a client's certificate only after the client's handshake is done.
+        WsError::Io(error) if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>) => {
+            tls::sentence(&error, endpoint)
+        }
         WsError::Io(error) => Error::unavailable(format!("the connection to {endpoint} broke at the upgrade: {error}")),
         WsError::Protocol(ProtocolError::HandshakeIncomplete) | WsError::ConnectionClosed => {
             Error::unavailable(format!(

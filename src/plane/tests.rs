@@ -38,9 +38,13 @@ fn plane() -> Plane {
 }
 
 async fn upgrade(plane: &Plane) -> Result<WebSocketStream<DuplexStream>, tungstenite::Error> {
+    upgrade_at(plane, "/exchange/controller").await
+}
+
+async fn upgrade_at(plane: &Plane, path: &str) -> Result<WebSocketStream<DuplexStream>, tungstenite::Error> {
     let (ours, theirs) = duplex(256 * 1024);
     plane.serve_stream(theirs);
-    let mut request = "ws://plane/exchange/controller".into_client_request().unwrap();
+    let mut request = format!("ws://plane{path}").into_client_request().unwrap();
     let token = format!("Bearer  {}", plane.token().expose_secret());
     request.headers_mut().insert("authorization", token.parse().unwrap());
     request.headers_mut().insert("x-gravitee-exchange-protocol", "v1".parse().unwrap());
@@ -49,7 +53,11 @@ async fn upgrade(plane: &Plane) -> Result<WebSocketStream<DuplexStream>, tungste
 
 impl Connector {
     async fn new(plane: &Plane) -> Self {
-        Self { socket: upgrade(plane).await.unwrap(), primary: None, healthy: true }
+        Self::at(plane, "/exchange/controller").await
+    }
+
+    async fn at(plane: &Plane, path: &str) -> Self {
+        Self { socket: upgrade_at(plane, path).await.unwrap(), primary: None, healthy: true }
     }
 
     /// Connected as far as the console is concerned.
@@ -483,4 +491,30 @@ async fn it_is_steered_by_plain_http() {
     assert_eq!(ask("POST /plane/int-1/nothing").await.0, "404");
     assert_eq!(ask("GET /integration-controller/exchange/controller").await.0, "426");
     assert_eq!(ask("GET /exchange/controller").await.0, "404");
+
+    // A stream that is accepted elsewhere is served beside the listener's own.
+    let mut connector = Connector::at(&plane, "/integration-controller/exchange/controller").await;
+    connector.hello(INTEGRATION).await;
+    let agent = async {
+        ingest_all(&plane, &mut connector, &[api("a", &["p1"])]).await;
+        let command = connector.command().await;
+        let made = Subscribed { subscription_id: "s".into(), api_key: Some("the-key".into()), metadata: Texts::new() };
+        connector.succeed(&command, ReplyBody::Subscribe(Some(made))).await;
+        connector
+    };
+    let person = async {
+        assert_eq!(ask("POST /plane/int-1/connected").await.0, "200");
+        plane.until(|plane| !plane.apis(INTEGRATION).is_empty()).await;
+        ask("POST /plane/int-1/subscribe?api=a&plan=p1&application=The%20shop").await
+    };
+    plane.until(|plane| plane.is_connected(INTEGRATION)).await;
+    let (_connector, (status, made)) = tokio::join!(agent, person);
+    assert_eq!(
+        (status.as_str(), &made["apiKey"], &made["application"]),
+        ("200", &"the-key".into(), &"The shop".into())
+    );
+    let (_, state) = ask("GET /plane/state").await;
+    assert_eq!(state["integrations"][0]["lastJob"]["done"], true);
+    assert_eq!(state["integrations"][0]["subscriptions"][0]["id"], made["id"]);
+    assert!(!state.to_string().contains("the-key"));
 }

@@ -23,8 +23,11 @@ pub struct Kind {
     /// The settings under `configuration` that it reads.
     pub keys: &'static KeyTable,
     /// Builds one from checked settings; touches no network.
-    pub build: fn(&Integration, &Process) -> Result<Arc<dyn Provider>, Faults>,
+    pub build: Build,
 }
+
+/// Builds a provider from checked settings.
+pub type Build = fn(&Integration, &Process) -> Result<Arc<dyn Provider>, Faults>;
 
 /// Every kind of gateway that this agent speaks.
 pub static KINDS: &[&Kind] = &[&aws::KIND];

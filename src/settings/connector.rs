@@ -122,7 +122,12 @@ fn endpoint(reader: &mut Reader<'_>, name: &str, text: &str) -> (Option<Url>, St
         Ok(url) => url,
         Err(error) => {
             let found = if text.contains(['@', '?']) { MASK.to_owned() } else { shown(text) };
-            reader.fault(name, Some(found.clone()), format!("this is no address ({error}); {ACCEPTED}"));
+            let says = if text.contains("://[your") || text.contains("://<") {
+                format!("this is the placeholder of an example; {ACCEPTED}")
+            } else {
+                format!("this is no address ({error}); {ACCEPTED}")
+            };
+            reader.fault(name, Some(found.clone()), says);
             return (None, found);
         }
     };
@@ -206,7 +211,8 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
     }
     match cloud.secret("token") {
         Some(_) if named => {
-            reader.warnings.push(format!("{} is not used: an Authorization header is set", cloud.variable("token")));
+            // Gravitee's documentation of some releases has both: nothing to warn of.
+            reader.notes.push(format!("{} is not used: an Authorization header is set", cloud.variable("token")));
         }
         Some(token) => {
             let value = format!("bearer {}", token.expose_secret().trim());
@@ -263,7 +269,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
 }
 
 fn warn_of_plain_text(reader: &mut Reader<'_>, connector: &Connector) {
-    if connector.headers.is_empty() {
+    if !connector.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
         return;
     }
     for url in connector.endpoints.iter().filter(|url| matches!(url.scheme(), "http" | "ws") && !is_loopback(url)) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fmt, fs,
     io::{self, Read},
     path::Path,
@@ -26,8 +27,13 @@ pub struct Environment {
 impl Environment {
     /// The process's own. A variable that is not UTF-8 has no value; [`not_text`](Self::not_text) names it.
     pub fn of_process() -> Self {
+        Self::of_os(std::env::vars_os())
+    }
+
+    /// Of variables as the operating system has them.
+    pub fn of_os(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let mut environment = Self::default();
-        for (name, value) in std::env::vars_os() {
+        for (name, value) in variables {
             let Ok(name) = name.into_string() else { continue };
             match value.into_string() {
                 Ok(value) => {

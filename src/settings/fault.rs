@@ -20,6 +20,7 @@ pub struct Faults(pub Vec<Fault>);
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.found {
+            Some(found) if found.is_empty() => write!(f, "{} is empty: {}", self.variable, self.says),
             Some(found) => write!(f, "{}={found}: {}", self.variable, self.says),
             None => write!(f, "{}: {}", self.variable, self.says),
         }

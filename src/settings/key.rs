@@ -28,7 +28,7 @@ pub enum Shape {
     Flag,
     /// A whole number from, to (inclusive).
     Number(u64, u64),
-    /// A decimal number above zero.
+    /// A decimal number from a thousandth to a million: whatever is counted with it, its reciprocal is sane too.
     Decimal,
     /// A list: comma-separated, or by index in either spelling (`stage_0`, `0_stage`).
     List,
@@ -37,6 +37,9 @@ pub enum Shape {
     /// One of these words.
     Word(&'static [&'static str]),
 }
+
+pub(super) const LEAST_DECIMAL: f64 = 0.001;
+pub(super) const GREATEST_DECIMAL: f64 = 1_000_000.0;
 
 impl Shape {
     /// What is accepted, for people: `a whole number from 1 to 1000`.
@@ -47,7 +50,7 @@ impl Shape {
             Self::Flag => "true or false".into(),
             Self::Number(from, to) if to == u64::MAX => format!("a whole number of {from} or more"),
             Self::Number(from, to) => format!("a whole number from {from} to {to}"),
-            Self::Decimal => "a decimal number above zero".into(),
+            Self::Decimal => format!("a decimal number from {LEAST_DECIMAL} to {GREATEST_DECIMAL}"),
             Self::List => "a comma-separated list, or one variable an entry".into(),
             Self::Span => "a time span with its unit, like 500ms, 8s or 2m".into(),
             Self::Word(words) => match words {

@@ -23,7 +23,7 @@ pub struct Gateways {
 pub fn load(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Settings, Faults> {
     let mut reader = Reader::new(environment);
     let (process, connector, integrations) = read(&mut reader, kinds);
-    suggest::warn_of_unknown(&mut reader, kinds);
+    suggest::check_names(&mut reader, kinds);
     let warnings = reader.warnings;
     faultless(Settings { process, connector, integrations, warnings }, reader.faults)
 }
@@ -40,8 +40,9 @@ pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyT
     let mut plane = Reader::new(environment);
     connector::read(&mut plane);
     reader.asked.extend(plane.asked);
-    suggest::warn_of_unknown(&mut reader, kinds);
-    faultless(Gateways { process, integrations, warnings: reader.warnings }, reader.faults)
+    suggest::check_names(&mut reader, kinds);
+    let warnings = reader.warnings;
+    faultless(Gateways { process, integrations, warnings }, reader.faults)
 }
 
 /// The process's own settings alone.
@@ -59,7 +60,7 @@ pub fn explain(environment: &Environment, kinds: &[(&'static str, &'static KeyTa
     let mut reader = Reader::new(environment);
     read(&mut reader, kinds);
     own::explain_proxy_environment(environment, &mut reader.settings);
-    suggest::warn_of_unknown(&mut reader, kinds);
+    suggest::check_names(&mut reader, kinds);
     let notes = suggest::notes(&reader, kinds);
     Explanation { settings: reader.settings, faults: reader.faults, warnings: reader.warnings, notes }
 }

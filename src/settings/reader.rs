@@ -8,6 +8,7 @@ use super::{
     Environment, Fault, Key, KeyTable, Shape, Values,
     binding::{INDICES, Names, fold, variable},
     explain::{Setting, Source},
+    key::{GREATEST_DECIMAL, LEAST_DECIMAL},
     values::Value,
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Reader<'e> {
     pub(super) faults: Vec<Fault>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
+    /// What is set and not needed, for `config`.
+    pub(super) notes: Vec<String>,
     /// Every key that was read, in the order of the tables, for `config`.
     pub(super) settings: Vec<Setting>,
     /// Every variable that stands for a declared key.
@@ -37,6 +40,7 @@ impl<'e> Reader<'e> {
             names: Names::of(environment),
             faults: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
             settings: Vec::new(),
             asked: BTreeSet::new(),
             entries: Vec::new(),
@@ -302,7 +306,9 @@ pub(super) fn parse(shape: Shape, text: &str) -> Option<Value> {
             _ => None,
         },
         Shape::Number(from, to) => text.parse().ok().filter(|n| (from..=to).contains(n)).map(Value::Number),
-        Shape::Decimal => text.parse().ok().filter(|n: &f64| n.is_finite() && *n > 0.0).map(Value::Decimal),
+        Shape::Decimal => {
+            text.parse().ok().filter(|n| (LEAST_DECIMAL..=GREATEST_DECIMAL).contains(n)).map(Value::Decimal)
+        }
         Shape::List => Some(Value::List(text.split(',').map(|entry| entry.trim().to_owned()).collect())),
         Shape::Span => span(text).map(Value::Span),
         Shape::Word(words) => {

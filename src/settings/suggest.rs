@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Environment, Key, KeyTable, Shape,
+    Environment, Fault, Key, KeyTable, Shape,
     binding::{INDICES, PREFIXES, fold},
     process,
     reader::Reader,
@@ -12,7 +12,7 @@ use super::{
 
 /// Properties of Gravitee's agent that this one does not need, with what is to be said of them. Folded; one that ends
 /// with `_` stands for all below it.
-const NOT_NEEDED: [(&str, &str); 16] = [
+const NOT_NEEDED: [(&str, &str); 17] = [
     ("integration_connector_ws_keepalive", "connections are always kept alive"),
     ("integration_connector_ws_maxretry", "the agent tries again for ever"),
     ("services_", "/livez and /readyz are served instead; see FEDERATION_AGENT_LISTEN"),
@@ -20,6 +20,7 @@ const NOT_NEEDED: [(&str, &str); 16] = [
     ("secret_", "secrets come from files; see the variables that end with _FILE"),
     ("cloud_", "only the token and the client's ssl and proxy are read"),
     ("node_", "see FEDERATION_AGENT_LOG"),
+    ("log_level", "see FEDERATION_AGENT_LOG"),
     ("logging_", "see FEDERATION_AGENT_LOG"),
     ("http_", "see FEDERATION_AGENT_LISTEN"),
     ("cluster_", "the agent needs no cluster"),
@@ -44,11 +45,12 @@ const OF_COMPOSE: [(&str, &str); 6] = [
 /// How many letters may be wrong in a name for it to be taken for a slip of the pen.
 const FARTHEST: usize = 4;
 
-/// Warns of every variable that stands for nothing.
-pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) {
-    let known = known_names(kinds);
+/// Looks for names that stand for nothing, or cannot be read.
+pub(super) fn check_names(reader: &mut Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) {
     let mut warnings = Vec::new();
     let left_over = reader.left_over();
+    // Most starts have nothing left over, and need no list of names.
+    let known = if left_over.is_empty() { Vec::new() } else { known_names(kinds) };
     let faults = &mut reader.faults;
     for (name, rest) in left_over {
         if is_of_kubernetes(rest) || not_needed(rest, &known).is_some() {
@@ -91,7 +93,11 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &
     }
     for name in reader.environment.not_text() {
         if name.starts_with(process::PREFIX) || PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-            warnings.push(format!("{name} is not read: its value is not UTF-8 text"));
+            reader.faults.push(Fault {
+                variable: name.clone(),
+                found: None,
+                says: "its value is not UTF-8 text, which alone is accepted".into(),
+            });
         }
     }
     reader.warnings.extend(warnings);
@@ -100,11 +106,11 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, kinds: &[(&'static str, &
 /// What is set that Gravitee's agent knows and this one does not need; for `config`.
 pub(super) fn notes(reader: &Reader<'_>, kinds: &[(&'static str, &'static KeyTable)]) -> Vec<String> {
     let known = known_names(kinds);
-    let mut notes: Vec<String> = reader
-        .left_over()
-        .into_iter()
-        .filter_map(|(name, rest)| Some(format!("{name} is not needed: {}", not_needed(rest, &known)?)))
-        .collect();
+    let mut notes = reader.notes.clone();
+    let left_over = reader.left_over().into_iter();
+    notes.extend(
+        left_over.filter_map(|(name, rest)| Some(format!("{name} is not needed: {}", not_needed(rest, &known)?))),
+    );
     for (name, why) in OF_COMPOSE {
         if reader.environment.get(name).is_some_and(|value| !value.is_empty()) {
             notes.push(format!("{name} is not needed: {why}"));

@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(
             faults.to_string(),
             "gravitee_p_acceptApiWithoutUsagePlan=maybe: true or false is accepted\n\
-             gravitee_p_callsPerSecond=-1: a decimal number above zero is accepted\n\
+             gravitee_p_callsPerSecond=-1: a decimal number from 0.001 to 1000000 is accepted\n\
              gravitee_p_burst=0: a whole number from 1 to 1000 is accepted\n\
              gravitee_p_callsPer=planet: account or region is accepted\n\
              gravitee_p_accounts_0_roleArn: must be set. The role to assume in this account. For example: \

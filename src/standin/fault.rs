@@ -19,6 +19,7 @@ pub struct Fault {
     operation: Option<Operation>,
     line: Option<(String, String)>,
     account: Option<String>,
+    principal: Option<String>,
     region: Option<String>,
     skip: usize,
     left: Option<usize>,
@@ -56,7 +57,16 @@ pub enum Failure {
 impl Failure {
     /// Makes a rule that takes every call.
     pub fn always(self) -> Fault {
-        Fault { failure: self, operation: None, line: None, account: None, region: None, skip: 0, left: None }
+        Fault {
+            failure: self,
+            operation: None,
+            line: None,
+            account: None,
+            principal: None,
+            region: None,
+            skip: 0,
+            left: None,
+        }
     }
 
     /// Makes a rule for one operation.
@@ -120,6 +130,13 @@ impl Fault {
         self
     }
 
+    /// Only for who has this ARN.
+    #[must_use]
+    pub fn by(mut self, arn: &str) -> Self {
+        self.principal = Some(arn.to_owned());
+        self
+    }
+
     /// Only in this region.
     #[must_use]
     pub fn in_region(mut self, region: &str) -> Self {
@@ -146,6 +163,7 @@ impl Fault {
         let matches = self.operation.is_none_or(|operation| call.operation == Some(operation))
             && self.line.as_ref().is_none_or(|(verb, path)| *verb == call.verb && *path == call.path)
             && self.account.as_ref().is_none_or(|account| *account == call.principal.account)
+            && self.principal.as_ref().is_none_or(|arn| *arn == call.principal.arn)
             && self.region.as_ref().is_none_or(|region| *region == call.region);
         if !matches || self.left == Some(0) {
             return None;

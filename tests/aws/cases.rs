@@ -1,6 +1,6 @@
 //! How cases are run: each by itself on the stand-in, all together on one MiniStack.
 
-use std::{fmt::Debug, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use tokio::task::JoinSet;
 
@@ -20,17 +20,6 @@ pub(crate) async fn run_all(peer: &Peer, cases: &[Case]) {
     let mut failed: Vec<&str> = outcomes.iter().filter(|(_, well)| !well).map(|(name, _)| *name).collect();
     failed.sort_unstable();
     assert!(failed.is_empty(), "{} of {} failed (see above): {failed:?}", failed.len(), cases.len());
-}
-
-/// A point in which MiniStack is known not to be AWS. The stand-in must do as AWS; when MiniStack does so too some
-/// day, this fails, and the point can go.
-#[track_caller]
-pub(crate) fn differs<T: PartialEq + Debug>(peer: &Peer, what: &str, found: T, aws: T, ministack: T) {
-    if peer.gateway().is_some() {
-        assert_eq!(found, aws, "{what} (the stand-in is to do as AWS does)");
-    } else {
-        assert_eq!(found, ministack, "{what} (MiniStack is known to do otherwise than AWS; has it changed?)");
-    }
 }
 
 /// Makes the table of cases out of their names.

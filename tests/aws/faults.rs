@@ -5,14 +5,18 @@ use std::{sync::Arc, time::Duration};
 use federation_agent::{
     model::{Api, Class, Error, Grant},
     provider::{Call, Provider, Revoked},
-    standin::{ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, RestApi, UsagePlan},
+    standin::{
+        ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, Request, RestApi, UsagePlan,
+    },
 };
+use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::suite::{
     asking::{asking, call, call_for, ending, leaving, list, listed, texts},
     peer::{Peer, User},
+    raw,
 };
 
 /// The demo's estate, with this failure.
@@ -30,13 +34,13 @@ impl Shop {
     }
 
     async fn of(estate: Estate) -> Self {
-        let peer = Peer::of(Gateway::start(estate).await.unwrap());
+        let peer = Peer::of(Gateway::start(estate).await.expect("a loopback port"));
         let provider = peer.provider(&user(), &[("region", REGION)]);
         Self { peer, provider }
     }
 
     fn gateway(&self) -> &Gateway {
-        self.peer.gateway().unwrap()
+        self.peer.gateway().expect("the stand-in")
     }
 
     async fn pets(&self) -> Api {
@@ -240,17 +244,17 @@ async fn undoing_is_tried_again_when_it_fails() {
 async fn a_subscription_that_nobody_waits_for_is_undone() {
     let shop = Shop::new().await;
     let held = CancellationToken::new();
-    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateUsagePlanKey));
+    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateApiKey));
     let wanted = call();
     let giving_up = async {
-        let bound =
-            |request: &federation_agent::standin::Request| request.operation == Some(Operation::CreateUsagePlanKey);
-        shop.gateway().until(|requests| requests.iter().any(bound)).await;
+        let made = |request: &Request| request.operation == Some(Operation::CreateApiKey);
+        shop.gateway().until(|requests| requests.iter().any(made)).await;
         wanted.cancel.cancel();
+        // What is made must be known, or it cannot be removed: the answer is waited for.
+        held.cancel();
     };
     let (outcome, ()) = tokio::join!(shop.subscribe(&wanted), giving_up);
     outcome.expect_err("nobody waits for it");
-    held.cancel();
     assert_eq!(shop.keys(), 0);
 }
 
@@ -259,10 +263,19 @@ async fn a_subscription_that_runs_out_of_time_is_undone() {
     let shop = Shop::new().await;
     let held = CancellationToken::new();
     shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateUsagePlanKey));
-    let error = shop.subscribe(&call_for(Duration::from_millis(600))).await.expect_err("it ran out of time");
+    let outcome = shop.subscribe(&call_for(Duration::from_millis(2_300))).await;
+    let error = outcome.expect_err("it ran out of time");
     assert!(error.class().is_passing(), "{error:?}");
+    assert_eq!((shop.gateway().count(Operation::CreateApiKey), shop.keys()), (1, 0));
     held.cancel();
-    assert_eq!(shop.keys(), 0);
+}
+
+#[tokio::test]
+async fn a_subscription_without_time_is_not_begun() {
+    let shop = Shop::new().await;
+    let error = shop.subscribe(&call_for(Duration::from_millis(500))).await.expect_err("there is no time");
+    assert!(error.class().is_passing(), "{error:?}");
+    assert_eq!(shop.gateway().count(Operation::CreateApiKey), 0);
 }
 
 // Whole or not at all.
@@ -400,4 +413,46 @@ async fn a_key_is_not_gone_while_one_account_cannot_be_asked() {
     shop.gateway().heal();
     let revoked = provider.unsubscribe(&call(), "an-id-of-another", &nowhere).await.unwrap();
     assert_eq!(revoked, Revoked::AlreadyGone);
+}
+
+// Forms that only some gateways have.
+
+#[tokio::test]
+async fn a_base_path_with_a_slash_gives_no_double_slash() {
+    let mut estate = Estate::demo();
+    for api in &mut estate.region(ACCOUNT, REGION).apis {
+        api.slashed_base_path = true;
+    }
+    let shop = Shop::of(estate).await;
+    let told = listed(&shop.provider).await;
+    let api = shop.provider.read(&call(), told.api(PETS)).await.unwrap();
+    let document: Value = serde_json::from_str(&api.documents[0].content).unwrap();
+    let server = document["servers"][0]["url"].as_str().unwrap();
+    assert_eq!(server, "https://p3ts7ore01.execute-api.eu-west-1.amazonaws.com/prod");
+}
+
+#[tokio::test]
+async fn a_chinese_region_has_its_own_domain() {
+    let mut estate = Estate::new();
+    estate.anybody(ACCOUNT);
+    let region = estate.region(ACCOUNT, "cn-north-1");
+    region.apis.push(RestApi::new("china00001", "Tea").stage("prod").method("GET", "/"));
+    region.plans.push(UsagePlan::new("plan01", "Plan").covers("china00001", "prod"));
+    let peer = Peer::of(Gateway::start(estate).await.unwrap());
+    let provider = peer.provider(&user(), &[("region", "cn-north-1")]);
+    let told = listed(&provider).await;
+    let api = provider.read(&call(), told.api("cn-north-1:china00001:prod")).await.unwrap();
+    let url = "https://china00001.execute-api.cn-north-1.amazonaws.com.cn/prod";
+    assert_eq!(api.connection["url"], url);
+    assert!(api.documents[0].content.contains(url));
+}
+
+#[tokio::test]
+async fn the_standin_says_how_it_stands() {
+    let shop = Shop::new().await;
+    shop.subscribe(&call()).await.unwrap();
+    let (status, state) = raw::send(shop.gateway().address(), "GET", "/standin/state", &[], "").await.unwrap();
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!((status, &state["keys"], &state["bound"]), (200, &1.into(), &1.into()));
+    assert_eq!(state["calls"]["CreateApiKey"], 1);
 }

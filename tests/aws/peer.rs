@@ -28,8 +28,8 @@ static ACCOUNTS: AtomicU64 = AtomicU64::new(100_000_000_001);
 #[derive(Clone)]
 pub(crate) struct Peer {
     kind: Kind,
-    /// What users and roles may do; `None`: everything.
-    policy: Option<&'static str>,
+    /// What users and roles may do; none: everything. Only MiniStack looks at it.
+    policies: Vec<&'static str>,
 }
 
 #[derive(Clone)]
@@ -60,17 +60,31 @@ impl Peer {
 
     /// This stand-in.
     pub(crate) fn of(gateway: Gateway) -> Self {
-        Self { kind: Kind::StandIn(gateway), policy: None }
+        Self { kind: Kind::StandIn(gateway), policies: Vec::new() }
     }
 
-    /// A MiniStack whose users and roles have this policy; `None` when there is none on this machine.
-    pub(crate) async fn ministack(policy: Option<&'static str>) -> Option<Self> {
-        Some(Self { kind: Kind::MiniStack(Arc::new(MiniStack::start().await?)), policy })
+    /// A MiniStack whose users and roles may do everything; `None` when there is none on this machine.
+    pub(crate) async fn ministack() -> Option<Self> {
+        Some(Self::of_stack(Arc::new(MiniStack::start().await?)))
     }
 
-    /// The same peer, giving another policy to the users and roles that are made from now on.
-    pub(crate) fn with_policy(&self, policy: &'static str) -> Self {
-        Self { policy: Some(policy), ..self.clone() }
+    /// This MiniStack.
+    pub(crate) fn of_stack(ministack: Arc<MiniStack>) -> Self {
+        Self { kind: Kind::MiniStack(ministack), policies: Vec::new() }
+    }
+
+    /// The same peer, giving this policy alone to the users and roles that are made from now on.
+    pub(crate) fn under(&self, policy: &'static str) -> Self {
+        Self { policies: vec![policy], ..self.clone() }
+    }
+
+    /// The same peer, giving this policy too, unless they may do everything.
+    pub(crate) fn with_also(&self, policy: &'static str) -> Self {
+        let mut peer = self.clone();
+        if !peer.policies.is_empty() {
+            peer.policies.push(policy);
+        }
+        peer
     }
 
     /// The stand-in's handle, when it is the stand-in.
@@ -129,11 +143,12 @@ impl Peer {
             }
             Kind::MiniStack(ministack) => {
                 ministack.iam(account, &[("Action", "CreateUser"), ("UserName", name)]).await;
-                for (policy, document) in [("rights", self.rights()), ("roles", ASSUME_ANY)] {
+                for (nth, document) in self.rights().into_iter().chain([ASSUME_ANY]).enumerate() {
+                    let policy = format!("rights-{nth}");
                     let put = [
                         ("Action", "PutUserPolicy"),
                         ("UserName", name),
-                        ("PolicyName", policy),
+                        ("PolicyName", &policy),
                         ("PolicyDocument", document),
                     ];
                     ministack.iam(account, &put).await;
@@ -163,20 +178,23 @@ impl Peer {
                 let trust = trust.to_string();
                 let make = [("Action", "CreateRole"), ("RoleName", name), ("AssumeRolePolicyDocument", trust.as_str())];
                 ministack.iam(account, &make).await;
-                let put = [
-                    ("Action", "PutRolePolicy"),
-                    ("RoleName", name),
-                    ("PolicyName", "rights"),
-                    ("PolicyDocument", self.rights()),
-                ];
-                ministack.iam(account, &put).await;
+                for (nth, document) in self.rights().into_iter().enumerate() {
+                    let policy = format!("rights-{nth}");
+                    let put = [
+                        ("Action", "PutRolePolicy"),
+                        ("RoleName", name),
+                        ("PolicyName", &policy),
+                        ("PolicyDocument", document),
+                    ];
+                    ministack.iam(account, &put).await;
+                }
             }
         }
         format!("arn:aws:iam::{account}:role/{name}")
     }
 
-    fn rights(&self) -> &'static str {
-        self.policy.unwrap_or(EVERYTHING)
+    fn rights(&self) -> Vec<&'static str> {
+        if self.policies.is_empty() { vec![EVERYTHING] } else { self.policies.clone() }
     }
 
     /// The SDK, as the account's root user: to build with, and to see what became of things.

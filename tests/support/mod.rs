@@ -1,4 +1,6 @@
-//! The real binary as a child process, with what it says.
+//! The real binary as a child process, with what it says; and a plane and a gateway for it to stand between.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -53,15 +55,12 @@ impl Process {
             return line.clone();
         }
         loop {
-            match timeout(PATIENCE, self.lines.recv()).await {
-                Ok(Some(line)) => {
-                    self.said.push(line.clone());
-                    if line.contains(what) {
-                        return line;
-                    }
-                }
-                Ok(None) => panic!("it ended without saying `{what}`:\n{}", self.said.join("\n")),
-                Err(_) => panic!("it does not say `{what}`:\n{}", self.said.join("\n")),
+            let Ok(Some(line)) = timeout(PATIENCE, self.lines.recv()).await else {
+                panic!("it does not say `{what}`, or ended before:\n{}", self.said.join("\n"));
+            };
+            self.said.push(line.clone());
+            if line.contains(what) {
+                return line;
             }
         }
     }
@@ -108,9 +107,9 @@ pub(crate) struct Stage {
     integrations: Vec<String>,
 }
 
-/// Strings that no line of output may hold.
-
+/// The plane's token: no line of output may hold it.
 pub(crate) const TOKEN: &str = "token-never-to-be-seen";
+/// The secret access key: no line of output may hold it.
 pub(crate) const AWS_SECRET: &str = "aws-secret-never-to-be-seen";
 
 impl Stage {
@@ -187,7 +186,10 @@ pub(crate) async fn health_address(agent: &mut Process) -> String {
 /// What `GET http://address/path` answers: the status and the body.
 pub(crate) async fn get(address: &str, path: &str) -> (u16, serde_json::Value) {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
     let status = text.split_whitespace().nth(1).unwrap().parse().unwrap();

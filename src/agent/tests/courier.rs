@@ -43,21 +43,27 @@ async fn an_api_longer_than_a_batch_goes_alone_and_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_fills_slowly_is_sent_after_30_seconds_also_empty() {
-    let rig = Rig::new(gateway_of(3).read(|_, listed| async move {
+    let begin = Instant::now();
+    let rig = Rig::new(gateway_of(3).read(move |_, listed| async move {
         match listed.api.id.as_str() {
             "api-001" => tokio::time::sleep(secs(20)).await,
-            "api-002" => tokio::time::sleep(secs(95)).await,
+            // Read twice: not now, and again five seconds later.
+            "api-002" => {
+                tokio::time::sleep(secs(55)).await;
+                if Instant::now() - begin < secs(60) {
+                    return Err(Error::unavailable("time-out"));
+                }
+            }
             _ => {}
         }
         Ok(with_document(listed.api, 10))
     }));
     let mut line = rig.connect();
     rig.ask(&mut line, "c1", start("job-1", &[])).await;
-    let begin = Instant::now();
     let batches = line.take_job().await;
     let at: Vec<u64> = batches.iter().map(|batch| (batch.at - begin).as_secs()).collect();
     assert_eq!(lens(&batches), [2, 0, 0, 1, 0]);
-    assert_eq!(at, [31, 61, 91, 95, 95]);
+    assert_eq!(at, [31, 61, 91, 115, 115]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -155,3 +155,16 @@ async fn a_preview_that_no_message_holds_is_cut_and_says_so() {
     assert!(discovered.partial);
     assert!(discovered.apis.len() > 40 && discovered.apis.len() < 200, "{}", discovered.apis.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_never_ends_is_not_joined_for_ever() {
+    let rig = Rig::new(Gateway::of(&[]).list(|_, out| async move {
+        out.send(found("orders", "a")).await.ok();
+        std::future::pending().await
+    }));
+    let mut line = rig.connect();
+    assert!(discovered(&rig.ask(&mut line, "c1", CommandBody::Discover).await).partial);
+    tokio::time::sleep(secs(600)).await;
+    assert!(discovered(&rig.ask(&mut line, "c2", CommandBody::Discover).await).partial);
+    assert_eq!(rig.gateway.count("list"), 2);
+}

@@ -128,3 +128,26 @@ async fn a_silent_plane_gets_its_done_all_the_same() {
     assert!(last.done);
     assert!(draining.await.unwrap(), "it does not wait for a reply for ever");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_agent_serves_while_others_drain() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    assert!(rig.agent.drain(secs(8)).await);
+    let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
+    assert_eq!(reply.status, Status::Succeeded, "an ERROR would be final for the person");
+    assert!(rig.agent.drain(secs(8)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_nobody_waits_for_holds_up_nothing() {
+    let rig = Rig::new(Gateway::of(&[]).list(|_, _| std::future::pending()));
+    let line = rig.connect();
+    rig.deliver(&line, "c1", CommandBody::Discover);
+    tokio::task::yield_now().await;
+    drop(line);
+    rig.idle().await;
+    let begin = Instant::now();
+    assert!(rig.agent.drain(secs(8)).await);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}

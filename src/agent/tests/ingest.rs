@@ -48,7 +48,7 @@ async fn only_what_is_asked_for_and_what_is_gone_is_said() {
     assert_eq!(total(&reply), 2);
     assert_eq!(sent(&line.take_job().await), ["stock", "users"]);
     assert_eq!(rig.gateway.count("read orders"), 0);
-    assert_eq!(log.with("no source has them: vanished").len(), 1);
+    assert_eq!(log.with("no source that could be listed has them: vanished").len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -233,8 +233,8 @@ async fn a_panic_while_reading_costs_one_api() {
 #[tokio::test(start_paused = true)]
 async fn the_memory_of_a_large_estate_is_a_few_batches() {
     let rig = Rig::with(
-        gateway_of(&numbered(300)).read(|_, listed| async move { Ok(with_document(listed.api, 100_000)) }),
-        |settings| settings.batch_bytes = 500_000,
+        gateway_of(&numbered(300)).read(|_, listed| async move { Ok(with_document(listed.api, 10_000)) }),
+        |settings| settings.batch_bytes = 50_000,
     );
     let mut line = rig.connect();
     rig.ask(&mut line, "c1", start("job-1", &[])).await;
@@ -311,4 +311,36 @@ async fn a_second_start_ingest_ends_a_first_that_still_lists() {
     assert_eq!(sentence(&line.reply("c1").await), "a newer START_INGEST has taken its place");
     assert_eq!(total(&line.reply("c2").await), 1);
     assert_eq!(sent(&line.take_job().await), ["orders"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_does_not_end_costs_one_api() {
+    let log = Log::new();
+    let rig = Rig::new(Gateway::of(&["orders", "stuck"]).read(|_, listed| async move {
+        if listed.api.id == "stuck" {
+            std::future::pending::<()>().await;
+        }
+        Ok(with_document(listed.api, 10))
+    }));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    assert_eq!(sent(&line.take_job().await), ["orders"]);
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(log.with("stuck (the gateway did not answer in time)").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_does_not_end_ends_the_job_all_the_same() {
+    let log = Log::new();
+    let rig = Rig::new(Gateway::of(&[]).list(|_, out| async move {
+        out.send(found("orders", "a")).await.ok();
+        std::future::pending().await
+    }));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    let begin = Instant::now();
+    assert_eq!(sent(&line.take_job().await), ["orders"]);
+    assert!(begin.elapsed() < secs(600));
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(log.with("the list broke off").len(), 1);
 }

@@ -4,7 +4,9 @@ mod commands;
 mod courier;
 mod discover;
 mod drain;
+mod gateway;
 mod ingest;
+mod log;
 mod shape;
 mod subscribe;
 
@@ -25,6 +27,9 @@ use tokio::{
     time::Instant,
 };
 
+use gateway::Gateway;
+use log::Log;
+
 use super::{Agent, AgentSettings};
 use crate::{
     exchange::{self, Command, CommandBody, Limits, Message, Reply, ReplyBody, Status},
@@ -38,139 +43,6 @@ use crate::{
 
 /// The value of every key that the scripted gateway makes.
 const KEY: &str = "the-key-value-nobody-may-see";
-
-type Script<I, O> = Box<dyn Fn(I) -> BoxFuture<'static, O> + Send + Sync>;
-
-/// A gateway that does what a test says.
-struct Gateway {
-    list: Script<(Call, mpsc::Sender<Found>), Result<(), Error>>,
-    read: Script<(Call, Listed), Result<Api, Error>>,
-    subscribe: Script<(Call, Subscription), Result<Grant, Error>>,
-    unsubscribe: Script<(Call, Subscription), Result<Revoked, Error>>,
-    /// What was called, in order: `list`, `read orders`, `subscribe s1`, `unsubscribe s1`.
-    calls: Mutex<Vec<String>>,
-    /// The metadata of every unsubscription.
-    removed: Mutex<Vec<Texts>>,
-    busy: AtomicUsize,
-    busiest: AtomicUsize,
-}
-
-impl Gateway {
-    /// With these APIs in one source, everything allowed and at once.
-    fn of(names: &[&str]) -> Self {
-        let finds: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            list: Box::new(move |(_, found)| {
-                let finds = finds.clone();
-                async move {
-                    for name in finds {
-                        // A closed receiver ends the work early.
-                        if found.send(Found::Api(Box::new(listed(&name, "account 1, eu-west-1")))).await.is_err() {
-                            break;
-                        }
-                    }
-                    Ok(())
-                }
-                .boxed()
-            }),
-            read: Box::new(|(_, listed)| async move { Ok(with_document(listed.api, 100)) }.boxed()),
-            subscribe: Box::new(|(_, subscription)| async move { Ok(grant(&subscription.id)) }.boxed()),
-            unsubscribe: Box::new(|_| async { Ok(Revoked::Deleted) }.boxed()),
-            calls: Mutex::default(),
-            removed: Mutex::default(),
-            busy: AtomicUsize::new(0),
-            busiest: AtomicUsize::new(0),
-        }
-    }
-
-    fn list<F>(mut self, list: impl Fn(Call, mpsc::Sender<Found>) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<(), Error>> + Send + 'static,
-    {
-        self.list = Box::new(move |(call, found)| list(call, found).boxed());
-        self
-    }
-
-    fn read<F>(mut self, read: impl Fn(Call, Listed) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<Api, Error>> + Send + 'static,
-    {
-        self.read = Box::new(move |(call, listed)| read(call, listed).boxed());
-        self
-    }
-
-    fn subscribe<F>(mut self, subscribe: impl Fn(Call, Subscription) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<Grant, Error>> + Send + 'static,
-    {
-        self.subscribe = Box::new(move |(call, subscription)| subscribe(call, subscription).boxed());
-        self
-    }
-
-    fn unsubscribe<F>(mut self, unsubscribe: impl Fn(Call, Subscription) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Result<Revoked, Error>> + Send + 'static,
-    {
-        self.unsubscribe = Box::new(move |(call, subscription)| unsubscribe(call, subscription).boxed());
-        self
-    }
-
-    fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
-    }
-
-    fn count(&self, call: &str) -> usize {
-        self.calls().iter().filter(|made| made.starts_with(call)).count()
-    }
-
-    async fn note<T>(&self, call: String, work: BoxFuture<'static, T>) -> T {
-        self.calls.lock().unwrap().push(call);
-        self.busiest.fetch_max(self.busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        let done = work.await;
-        self.busy.fetch_sub(1, Ordering::SeqCst);
-        done
-    }
-}
-
-#[async_trait]
-impl Provider for Gateway {
-    fn kind(&self) -> &'static str {
-        "scripted"
-    }
-
-    fn describe(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn list(&self, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
-        self.note("list".into(), (self.list)((call.clone(), found))).await
-    }
-
-    async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error> {
-        self.note(format!("read {}", listed.api.id), (self.read)((call.clone(), listed.clone()))).await
-    }
-
-    async fn subscribe(&self, call: &Call, _: &str, subscription: &Subscription) -> Result<Grant, Error> {
-        let work = (self.subscribe)((call.clone(), subscription.clone()));
-        self.note(format!("subscribe {}", subscription.id), work).await
-    }
-
-    async fn unsubscribe(&self, call: &Call, _: &str, subscription: &Subscription) -> Result<Revoked, Error> {
-        self.removed.lock().unwrap().push(subscription.metadata.clone());
-        let work = (self.unsubscribe)((call.clone(), subscription.clone()));
-        self.note(format!("unsubscribe {}", subscription.id), work).await
-    }
-
-    async fn check(&self, _: &Call, _: mpsc::Sender<Finding>) {}
-
-    fn least_policy(&self) -> String {
-        String::new()
-    }
-
-    fn calls(&self) -> Vec<(&'static str, u64)> {
-        Vec::new()
-    }
-}
 
 /// An agent, its gateway, and the watch that tells it which session lives.
 struct Rig {
@@ -192,7 +64,7 @@ impl Rig {
             batch_bytes: 1 << 20,
             batch_apis: 20,
             batch_wait: Duration::from_secs(30),
-            reply_wait: Duration::from_secs(60),
+            reply_wait: Duration::from_mins(1),
             drain: Duration::from_secs(8),
         };
         change(&mut settings);
@@ -258,7 +130,7 @@ impl Batch {
 impl Line {
     /// The next message that the agent writes.
     async fn next(&mut self) -> Message {
-        let out = tokio::time::timeout(Duration::from_secs(3_600), self.end.next()).await.expect("a message").unwrap();
+        let out = tokio::time::timeout(Duration::from_hours(1), self.end.next()).await.expect("a message").unwrap();
         assert!(out.bytes.len() <= self.session.limits().message);
         out.written.send(()).ok();
         exchange::decode(&out.bytes).unwrap()
@@ -401,49 +273,4 @@ fn sentence(reply: &Reply) -> &str {
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
-}
-
-/// Everything that is logged on this thread while it lives.
-struct Log {
-    lines: Lines,
-    _guard: tracing::subscriber::DefaultGuard,
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn new() -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
-        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The lines, at INFO and above, that hold `part`.
-    fn with(&self, part: &str) -> Vec<String> {
-        let text = self.text();
-        let lines = text.lines().filter(|line| !line.contains("DEBUG") && !line.contains("TRACE"));
-        lines.filter(|line| line.contains(part)).map(str::to_owned).collect()
-    }
 }

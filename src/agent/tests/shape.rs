@@ -117,6 +117,16 @@ fn duplicates_that_would_fail_there_are_dropped() {
 }
 
 #[test]
+fn control_characters_do_not_reach_the_plane() {
+    let mut shaped = api("orders");
+    shaped.name = "Orders\0\u{1b}[31m".into();
+    shaped.description = Some("One\0line\nand another".into());
+    shape(&mut shaped);
+    assert_eq!(shaped.name, "Orders  [31m");
+    assert_eq!(shaped.description.as_deref(), Some("One line\nand another"));
+}
+
+#[test]
 fn a_shortened_value_is_no_url_any_more() {
     let mut shaped = api("orders");
     shaped.metadata = vec![metadata("url", &"u".repeat(2_000))];

@@ -89,7 +89,7 @@ impl Story {
 
     /// The agent starts and says HELLO.
     async fn connect(&self) -> Result<Running, Stop> {
-        self.chapter("1. Connect", "The agent opens one outbound websocket. Nobody ever connects to it.");
+        self.chapter("1. Connect", "The agent opens one outbound websocket. Nobody has to reach it.");
         let begin = Instant::now();
         let settings = settings::load(&self.environment(), &gateways::kinds())?;
         let gateways = gateways::build(settings.integrations, &settings.process)?;

@@ -2,6 +2,7 @@
 
 mod endings;
 mod pace;
+mod recorded;
 mod session;
 mod wire;
 
@@ -40,13 +41,13 @@ type Peer = Box<dyn Fn() -> Result<BoxStream, Error> + Send + Sync>;
 struct Memory {
     began: Instant,
     peers: HashMap<String, Peer>,
-    dialled: Mutex<Vec<(Duration, String)>>,
+    dialled: Mutex<Vec<(Instant, String)>>,
 }
 
 #[async_trait]
 impl Dial for Memory {
     async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
-        self.dialled.lock().unwrap().push((self.began.elapsed(), endpoint.host.clone()));
+        self.dialled.lock().unwrap().push((Instant::now(), endpoint.host.clone()));
         match self.peers.get(&endpoint.host) {
             Some(peer) => peer(),
             None => Err(Error::unavailable(format!("nobody is at {}", endpoint.host))),
@@ -182,12 +183,12 @@ impl World {
         .await
     }
 
-    fn dials(&self) -> Vec<(Duration, String)> {
+    fn dials(&self) -> Vec<(Instant, String)> {
         self.memory.dialled.lock().unwrap().clone()
     }
 
     /// Waits until there have been `count` dials, and tells when each was.
-    async fn dialled(&mut self, count: usize) -> Vec<Duration> {
+    async fn dialled(&mut self, count: usize) -> Vec<Instant> {
         while self.dials().len() < count {
             self.state.changed().await.expect("the link runs");
         }

@@ -111,7 +111,7 @@ async fn an_outage_of_hours_is_a_few_lines_and_no_line_holds_the_token() {
     let count = |level: &str, word: &str| {
         text.lines().filter(|line| line.trim_start().starts_with(level) && line.contains(word)).count()
     };
-    assert_eq!(count("WARN", " not connected: "), 1, "{text}");
+    assert_eq!(count("WARN", ": not connected: "), 1, "{text}");
     let reminders = count("WARN", "still not connected");
     let expected = usize::try_from(away.as_secs() / 600).expect("few");
     assert!(reminders >= 2 && reminders <= expected, "{reminders} in {away:?}");

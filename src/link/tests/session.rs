@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    exchange::{CommandBody, Discovered, ReplyBody, Status},
-    model::Api,
+    exchange::{self, CommandBody, Discovered, Message, ReplyBody, Status},
+    model::{Api, Texts},
 };
 
 fn api(n: usize, description: &str) -> Api {
@@ -13,7 +13,7 @@ fn api(n: usize, description: &str) -> Api {
         name: format!("API {n}"),
         version: Some("1".into()),
         description: Some(description.into()),
-        connection: Default::default(),
+        connection: Texts::new(),
         plans: Vec::new(),
         documents: Vec::new(),
         metadata: Vec::new(),
@@ -114,8 +114,11 @@ async fn what_nobody_handles_is_answered_by_the_link() {
     let reply = plane.send(ID, hello).await.expect("a reply");
     assert_eq!(reply.status, Status::Error);
     assert!(matches!(reply.body, ReplyBody::NoReply));
-    let reply = plane.send(ID, CommandBody::Primary { primary: false }).await.expect("a reply");
-    assert_eq!(reply.status, Status::Succeeded);
+    let primary = Command { id: "p".into(), body: CommandBody::Primary { primary: false } };
+    let bytes = exchange::encode(&Message::Command(primary), &Limits::default()).expect("short");
+    plane.send_raw(ID, bytes).await.expect("sent");
+    // The first came with the session.
+    plane.until(|plane| plane.seen().primaries == 2).await;
     assert!(world.inbox.try_recv().is_err(), "none of them reached the agent");
 }
 

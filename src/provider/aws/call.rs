@@ -25,7 +25,7 @@ pub(super) const CREATE_GRACE: Duration = Duration::from_secs(2);
 /// How often a call that fails is made, unless its quota is used up: that is waited out while there is time.
 const ATTEMPTS: u32 = 5;
 /// The longest that a bucket is shut, whatever `Retry-After` says.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// Delays between attempts: the first, and the longest.
 const DELAYS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -104,7 +104,8 @@ impl Target {
                 Ok(Ok((credentials, _place))) => {
                     let started = Instant::now();
                     self.counts.add(operation.name);
-                    match self.attempt(call, operation, &asked, send()).await {
+                    // Boxed: the SDK's futures are large, and many may be waiting.
+                    match self.attempt(call, operation, &asked, Box::pin(send())).await {
                         Ok(Ok(output)) => {
                             self.log(call, operation, attempt, started, None, "ok");
                             return Ok(output);
@@ -204,6 +205,16 @@ impl Target {
             took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "called API Gateway"
         );
+    }
+}
+
+/// `work` that asks for no time itself, such as finding out who we are; `what` it is for is told when it is given up.
+pub(super) async fn within<T>(call: &Call, what: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        done = work => Ok(done),
+        () = call.cancel.cancelled() => Err(Error::unavailable(format!("{what} was given up: nobody waits for it any more"))),
+        () = sleep_until(call.deadline) => Err(Error::unavailable(format!("{what} did not come about in the time for this command"))),
     }
 }
 

@@ -33,7 +33,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long STS may take to say who we are.
 const IDENTITY: Duration = Duration::from_secs(6);
 /// After a failure STS is not asked again who we are for so long.
-const IDENTITY_AGAIN: Duration = Duration::from_secs(60);
+const IDENTITY_AGAIN: Duration = Duration::from_mins(1);
 /// A body that stands still for so long is given up.
 const STALLED: Duration = Duration::from_secs(10);
 
@@ -229,7 +229,7 @@ impl Access {
         self.counts.add("GetCallerIdentity");
         let asked =
             Asked { operation: "GetCallerIdentity", right: "sts:GetCallerIdentity", place: "STS", whom: &account.whom };
-        let answer = match timeout(IDENTITY, sts.get_caller_identity().send()).await {
+        let answer = match timeout(IDENTITY, Box::pin(sts.get_caller_identity().send())).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(failure::of_sdk(&error, &asked).into()),
             Err(_) => return Err(failure::lost(&asked, "no answer in time").into()),
@@ -304,7 +304,7 @@ impl Access {
                 if let Some(url) = &self.config.endpoint {
                     loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
                 }
-                loader.load().await
+                Box::pin(loader.load()).await
             })
             .await
     }

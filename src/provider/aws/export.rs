@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::{address::StageAddress, call::Operation, client::Target, failure::Failure};
 use crate::{
-    model::{Document, DocumentKind, Error},
+    model::{Class, Document, DocumentKind, Error},
     provider::Call,
 };
 
@@ -32,20 +32,18 @@ pub(super) async fn read(target: &Target, call: &Call, address: &StageAddress) -
             .accepts("application/json")
             .send()
     };
-    let answer = target.ask(call, &operation, send).await.map_err(Failure::from_export)?;
+    let answer = target.ask(call, &operation, send).await.map_err(explained)?;
     let bytes = answer.body.map(aws_smithy_types::Blob::into_inner).unwrap_or_default();
     let content = rewritten(&bytes, &address.invoke_url())
         .map_err(|why| Error::invalid(format!("the OpenAPI document of {address} ({}) {why}", target.place)))?;
     Ok(Document { kind: DocumentKind::Swagger, content, filename: FILENAME.into() })
 }
 
-impl Failure {
-    /// A stage that cannot be exported is told so in words that do not read like a fault of the agent.
-    fn from_export(self) -> Error {
-        match self.error.class() {
-            crate::model::Class::Invalid => self.error.during("API Gateway cannot write an OpenAPI 3.0 document of it"),
-            _ => self.error,
-        }
+/// A stage that AWS cannot export is told so in words that do not read like a fault of the agent.
+fn explained(failure: Failure) -> Error {
+    match failure.class() {
+        Class::Invalid => failure.error.during("API Gateway cannot write an OpenAPI 3.0 document of it"),
+        _ => failure.error,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::model::{Class, Error};
 /// How many characters of AWS's own message are told.
 const MESSAGE: usize = 300;
 /// From which difference on the clock is blamed for a refused signature; AWS allows five minutes.
-const SKEW: Duration = Duration::from_secs(4 * 60);
+const SKEW: Duration = Duration::from_mins(4);
 
 /// A failed call.
 #[derive(Debug)]
@@ -295,7 +295,7 @@ fn never_sent(error: &(dyn StdError + 'static)) -> bool {
 
 /// The last error of the chain in words: the one that tells something.
 pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map_or_else(String::new, |error| error.to_string())
+    chain(error).last().map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]
@@ -374,7 +374,7 @@ mod tests {
             date: Some(date),
             ..Answer::default()
         };
-        let wrong_clock = of_answer(&answer, &ASKED, theirs + Duration::from_secs(600));
+        let wrong_clock = of_answer(&answer, &ASKED, theirs + Duration::from_mins(10));
         assert!(wrong_clock.error.sentence().ends_with("by 10m: set the clock"), "{:?}", wrong_clock.error);
         let wrong_secret = of_answer(&answer, &ASKED, theirs + Duration::from_secs(10));
         assert!(wrong_secret.error.sentence().contains("secret access key"));

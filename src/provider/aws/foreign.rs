@@ -16,25 +16,39 @@ use crate::{
     provider::Call,
 };
 
-/// How many answers to "which account has this REST API" are remembered.
+/// How many REST APIs are remembered.
 const REMEMBERED: usize = 10_000;
 
-/// Which account has which REST API, as far as it had to be asked.
-#[derive(Debug, Default)]
-pub(super) struct Routes(Mutex<HashMap<(String, String), Arc<Account>>>);
+/// What is remembered of REST APIs, by region and id. Nothing rests on it but calls that need not be made again.
+#[derive(Debug)]
+pub(super) struct Remembered<T>(Mutex<HashMap<(String, String), T>>);
 
-impl Routes {
-    fn get(&self, address: &StageAddress) -> Option<Arc<Account>> {
-        let key = (address.region.clone(), address.rest_api.clone());
+/// Which account has which REST API, as far as it had to be asked.
+pub(super) type Routes = Remembered<Arc<Account>>;
+
+/// What REST APIs are called.
+pub(super) type Names = Remembered<String>;
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T: Clone> Remembered<T> {
+    /// What is remembered of the REST API `id`.
+    pub(super) fn get(&self, region: &str, id: &str) -> Option<T> {
+        let key = (region.to_owned(), id.to_owned());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
-    fn put(&self, address: &StageAddress, account: &Arc<Account>) {
+    /// Remembers `what` of the REST API `id`.
+    pub(super) fn put(&self, region: &str, id: &str, what: T) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert((address.region.clone(), address.rest_api.clone()), account.clone());
+        known.insert((region.to_owned(), id.to_owned()), what);
     }
 }
 
@@ -74,7 +88,7 @@ pub(super) async fn target(
     if let [only] = candidates.as_slice() {
         return Ok(access.target(only, region).await);
     }
-    if let Some(known) = routes.get(address) {
+    if let Some(known) = routes.get(region, &address.rest_api) {
         return Ok(access.target(&known, region).await);
     }
     let mut refusals = Vec::new();
@@ -84,7 +98,7 @@ pub(super) async fn target(
         let send = || target.client.get_rest_api().rest_api_id(&address.rest_api).send();
         match target.ask(call, &operation, send).await {
             Ok(_) => {
-                routes.put(address, account);
+                routes.put(region, &address.rest_api, account.clone());
                 return Ok(target);
             }
             Err(failure) if failure.class() == Class::NotFound => {}

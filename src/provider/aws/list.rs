@@ -1,7 +1,7 @@
 //! Discovery: what an account has in a region, from its lists alone.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -9,10 +9,12 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::{
+    Inner,
     address::StageAddress,
-    call::Operation,
+    call::{Operation, within},
     client::{Access, Target},
     failure::Failure,
+    foreign::Names,
     map::{self, PlanFacts, RestApiFacts},
 };
 use crate::{
@@ -49,15 +51,18 @@ impl From<Failure> for Ended {
 }
 
 /// Finds everything; see [`Provider::list`](crate::provider::Provider::list).
-pub(super) async fn list(access: &Access, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
-    let targets = access.targets().await;
+pub(super) async fn list(inner: &Inner, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
+    let Inner { access, names, .. } = inner;
+    let targets = within(call, "finding out which accounts there are", access.targets()).await?;
     let sources = targets.len();
     let seen = Mutex::new(HashSet::new());
     let failed: Mutex<Vec<(Class, String)>> = Mutex::default();
     let work = stream::iter(0..sources).for_each_concurrent(TARGETS_AT_ONCE, |n| {
         let (target, found, seen, failed) = (&targets[n], &found, &seen, &failed);
         async move {
-            let Err(Ended::Failed(error)) = (Scan { access, target, call, found, seen }).run().await else { return };
+            let Err(Ended::Failed(error)) = (Scan { access, names, target, call, found, seen }).run().await else {
+                return;
+            };
             failed.lock().unwrap_or_else(PoisonError::into_inner).push((error.class(), error.sentence().to_owned()));
             if sources > 1 {
                 let source = target.place.to_string();
@@ -87,6 +92,7 @@ fn all_failed(failed: Vec<(Class, String)>) -> Error {
 /// One account and region being read.
 struct Scan<'a> {
     access: &'a Access,
+    names: &'a Names,
     target: &'a Target,
     call: &'a Call,
     found: &'a mpsc::Sender<Found>,
@@ -94,30 +100,39 @@ struct Scan<'a> {
     seen: &'a Mutex<HashSet<String>>,
 }
 
-/// What plans name: REST API id and stage, in order.
-type Covered<'a> = BTreeSet<(&'a str, &'a str)>;
+/// What plans name, by REST API id and stage, and the plans that do.
+type Covered<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a PlanFacts>>;
+
+fn covered(plans: &[PlanFacts]) -> Covered<'_> {
+    let mut covered = Covered::new();
+    for plan in plans {
+        for (api, stage) in &plan.stages {
+            covered.entry((api, stage)).or_default().push(plan);
+        }
+    }
+    covered
+}
 
 impl Scan<'_> {
     async fn run(&self) -> Result<(), Ended> {
         let plans = usage_plans(self.target, self.call).await?;
-        let covered: Covered<'_> =
-            plans.iter().flat_map(|plan| &plan.stages).map(|(api, stage)| (api.as_str(), stage.as_str())).collect();
-        let rest_apis = self.rest_apis(&plans, &covered).await?;
+        let covered = covered(&plans);
+        let rest_apis = self.rest_apis(&covered).await?;
         let names: HashMap<String, String> =
             rest_apis.iter().map(|rest_api| (rest_api.id.clone(), rest_api.name.clone())).collect();
         if self.access.config.without_plan {
-            return self.every_stage(&rest_apis, &plans, &covered, &names).await;
+            return self.every_stage(&rest_apis, &covered, &names).await;
         }
         for rest_api in &rest_apis {
             for stage in stages_of(&covered, &rest_api.id) {
-                self.send(rest_api, stage, &plans, &names).await?;
+                self.send(rest_api, stage, &covered, &names).await?;
             }
         }
         Ok(())
     }
 
     /// Every REST API whose stages may be handed over. The others, and what plans name in vain, are left out.
-    async fn rest_apis(&self, plans: &[PlanFacts], covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
+    async fn rest_apis(&self, covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
         let operation = Operation::get("GetRestApis", "/restapis");
         let mut all: BTreeMap<String, RestApiFacts> = BTreeMap::new();
         let mut pages = Pages::default();
@@ -129,8 +144,8 @@ impl Scan<'_> {
             all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
             pages.turn(answer.position, &operation, self.target)?;
         }
-        for (api, stage) in covered.iter().filter(|(api, _)| !all.contains_key(*api)) {
-            let plan = plans.iter().find(|plan| plan.covers(api, stage)).map_or("", |plan| &plan.name);
+        for ((api, stage), plans) in covered.iter().filter(|((api, _), _)| !all.contains_key(*api)) {
+            let plan = plans.first().map_or("", |plan| &plan.name);
             let why = format!(
                 "the usage plan {plan} names it, but its REST API does not exist any more or is not shown to the agent"
             );
@@ -154,7 +169,6 @@ impl Scan<'_> {
     async fn every_stage(
         &self,
         rest_apis: &[RestApiFacts],
-        plans: &[PlanFacts],
         covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Ended> {
@@ -175,7 +189,7 @@ impl Scan<'_> {
                             .await?;
                     }
                     for stage in &stages {
-                        self.send(rest_api, stage, plans, names).await?;
+                        self.send(rest_api, stage, covered, names).await?;
                     }
                 }
                 // Gone since the list was read, or kept from us: this one is left out, the others go on.
@@ -211,7 +225,7 @@ impl Scan<'_> {
         &self,
         rest_api: &RestApiFacts,
         stage: &str,
-        plans: &[PlanFacts],
+        covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Closed> {
         let address = StageAddress::new(&self.target.region, &rest_api.id, stage);
@@ -223,9 +237,10 @@ impl Scan<'_> {
         if !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(address.to_string()) {
             return Ok(());
         }
-        let plans: Vec<&PlanFacts> = plans.iter().filter(|plan| plan.covers(&rest_api.id, stage)).collect();
+        self.names.put(&self.target.region, &rest_api.id, rest_api.name.clone());
+        let plans = covered.get(&(rest_api.id.as_str(), stage)).map_or(&[][..], Vec::as_slice);
         let found = map::Found { address: &address, account: self.target.number.as_deref() };
-        let api = map::api(found, rest_api, &plans, names, &self.access.config.api_name);
+        let api = map::api(found, rest_api, plans, names, &self.access.config.api_name);
         let listed = Listed { api, source: self.target.place.clone() };
         self.found.send(Found::Api(Box::new(listed))).await.map_err(|_| Closed)
     }
@@ -236,7 +251,7 @@ impl Scan<'_> {
 }
 
 fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<Item = &'a str> {
-    covered.range((rest_api, "")..).take_while(move |(api, _)| *api == rest_api).map(|(_, stage)| *stage)
+    covered.range((rest_api, "")..).take_while(move |((api, _), _)| *api == rest_api).map(|((_, stage), _)| *stage)
 }
 
 /// Every usage plan, whole: with a part of them an API's plans would be deleted in the plane.
@@ -252,6 +267,24 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
         pages.turn(answer.position, &operation, target)?;
     }
     Ok(plans)
+}
+
+/// The name of a REST API, from the list, which is allowed wherever the agent works. `None` when it cannot be had:
+/// nothing rests on it.
+pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Option<String> {
+    let operation = Operation::get("GetRestApis", "/restapis");
+    let mut pages = Pages::default();
+    while pages.more {
+        let position = &pages.position;
+        let send = || target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
+        let answer = target.ask(call, &operation, send).await.ok()?;
+        let found = answer.items.unwrap_or_default().into_iter().find(|found| found.id() == Some(rest_api));
+        if let Some(found) = found {
+            return found.name;
+        }
+        pages.turn(answer.position, &operation, target).ok()?;
+    }
+    None
 }
 
 /// Where a list is being read.
@@ -289,7 +322,8 @@ mod tests {
 
     #[test]
     fn stages_of_one_rest_api_are_found() {
-        let covered: Covered<'_> = [("a", "dev"), ("a", "prod"), ("ab", "prod"), ("b", "x")].into();
+        let covered: Covered<'_> =
+            [("a", "dev"), ("a", "prod"), ("ab", "prod"), ("b", "x")].map(|stage| (stage, Vec::new())).into();
         let of = |api| stages_of(&covered, api).collect::<Vec<_>>();
         assert_eq!(of("a"), ["dev", "prod"]);
         assert_eq!(of("ab"), ["prod"]);

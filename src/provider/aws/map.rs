@@ -127,20 +127,18 @@ impl PlanFacts {
 
     /// The plan as the API `here` has it; `names` are the REST APIs' names by id.
     fn plan(&self, here: &StageAddress, names: &HashMap<String, String>) -> Plan {
-        let others: Vec<String> = self
-            .stages
-            .iter()
-            .filter(|(api, stage)| (api, stage) != (&here.rest_api, &here.stage))
+        let mut others = self.stages.iter().filter(|(api, stage)| (api, stage) != (&here.rest_api, &here.stage));
+        let told: Vec<String> = others
+            .by_ref()
+            .take(NAMED_STAGES)
             .map(|(api, stage)| format!("{} ({stage})", names.get(api).unwrap_or(api)))
             .collect();
+        let more = others.count();
         let mut parts: Vec<String> = self.description.clone().into_iter().collect();
-        if !others.is_empty() {
-            let more = others.len().saturating_sub(NAMED_STAGES);
-            let mut text = format!("A key of this plan also opens: {}", others[..others.len() - more].join(", "));
-            if more > 0 {
-                text = format!("{text}, and {more} more");
-            }
-            parts.push(format!("{text}."));
+        match more {
+            _ if told.is_empty() => {}
+            0 => parts.push(format!("A key of this plan also opens: {}.", told.join(", "))),
+            more => parts.push(format!("A key of this plan also opens: {}, and {more} more.", told.join(", "))),
         }
         Plan {
             id: self.id.clone(),
@@ -221,13 +219,12 @@ fn metadata(found: Found<'_>, rest_api: &RestApiFacts, url: String) -> Vec<Metad
 /// Rate and burst, worded as Gravitee's own agent does.
 fn throttle_texts(throttle: &ThrottleSettings) -> Vec<String> {
     let (rate, burst) = (throttle.rate_limit, throttle.burst_limit);
-    // The SDK says 0 for what was not told. Where both are 0, nothing is let through, and that is worth telling.
-    let nothing = rate == 0.0 && burst == 0;
+    // The SDK says 0 for what was not told.
     let mut texts = Vec::new();
-    if rate != 0.0 || nothing {
+    if rate > 0.0 {
         texts.push(format!("Rate: {rate:?} requests per second"));
     }
-    if burst != 0 || nothing {
+    if burst > 0 {
         texts.push(format!("Burst: {burst} requests"));
     }
     texts
@@ -236,7 +233,7 @@ fn throttle_texts(throttle: &ThrottleSettings) -> Vec<String> {
 /// The quota, worded as Gravitee's own agent does.
 fn quota_text(quota: &QuotaSettings) -> Option<String> {
     let period = quota.period.as_ref()?.as_str().to_lowercase();
-    Some(format!("Quota: {} requests per {period}", quota.limit))
+    (quota.limit > 0).then(|| format!("Quota: {} requests per {period}", quota.limit))
 }
 
 fn filled(text: Option<String>) -> Option<String> {
@@ -388,7 +385,7 @@ mod tests {
             |rate, burst| throttle_texts(&ThrottleSettings::builder().rate_limit(rate).burst_limit(burst).build());
         assert_eq!(throttle(0.5, 0), ["Rate: 0.5 requests per second"]);
         assert_eq!(throttle(0.0, 7), ["Burst: 7 requests"]);
-        assert_eq!(throttle(0.0, 0).len(), 2);
+        assert!(throttle(0.0, 0).is_empty());
         assert_eq!(quota_text(&QuotaSettings::builder().limit(5).build()), None);
     }
 }

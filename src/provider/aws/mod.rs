@@ -29,7 +29,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
-use self::{client::Access, config::Config, foreign::Routes};
+use self::{
+    client::Access,
+    config::Config,
+    foreign::{Names, Routes},
+};
 use super::{Call, Finding, Found, Kind, Listed, Provider, Revoked};
 use crate::{
     model::{Api, Error, Grant, Subscription},
@@ -41,7 +45,8 @@ pub static KIND: Kind = Kind { name: "aws-api-gateway", title: "AWS API Gateway"
 
 fn build(integration: &Integration, process: &Process) -> Result<Arc<dyn Provider>, Faults> {
     let config = Config::read(integration, process)?;
-    Ok(Arc::new(Aws(Arc::new(Inner { access: Access::new(config), routes: Routes::default() }))))
+    let inner = Inner { access: Access::new(config), routes: Routes::default(), names: Names::default() };
+    Ok(Arc::new(Aws(Arc::new(inner))))
 }
 
 /// AWS API Gateway, in all accounts and regions of one integration.
@@ -50,7 +55,10 @@ struct Aws(Arc<Inner>);
 /// What the work on one command shares with that on others.
 struct Inner {
     access: Access,
+    /// Which account has which REST API, for commands that do not tell.
     routes: Routes,
+    /// What REST APIs are called, for the descriptions of keys.
+    names: Names,
 }
 
 #[async_trait]
@@ -88,13 +96,14 @@ impl Provider for Aws {
     }
 
     async fn list(&self, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
-        list::list(&self.0.access, call, found).await
+        list::list(&self.0, call, found).await
     }
 
     async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error> {
-        let Inner { access, routes } = &*self.0;
+        let Inner { access, routes, .. } = &*self.0;
         let address = foreign::address(&listed.api.id, &listed.api.connection)?;
-        let target = foreign::target(access, routes, call, &address, &listed.api.connection).await?;
+        let finding = foreign::target(access, routes, call, &address, &listed.api.connection);
+        let target = call::within(call, "finding the account of the API", finding).await??;
         let document = export::read(&target, call, &address).await?;
         Ok(Api { documents: vec![document], ..listed.api.clone() })
     }

@@ -1,28 +1,41 @@
 //! The least policy for a configuration: what the code asks for, and nothing else.
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{config::Config, region::Partition};
 
+/// A policy, written in the order in which people read it.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Policy {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    action: String,
+    resource: Vec<String>,
+}
+
 /// The policies as text. With roles there are two: one for the roles, and one for who assumes them.
 pub(super) fn least_policy(config: &Config) -> String {
-    let roles: Vec<&str> =
-        config.accounts.iter().filter_map(|account| account.role.as_ref().map(|role| role.text.as_str())).collect();
-    let gateway = pretty(&json!({ "Version": "2012-10-17", "Statement": statements(config) }));
+    let roles: Vec<String> =
+        config.accounts.iter().filter_map(|account| account.role.as_ref().map(|role| role.text.clone())).collect();
+    let gateway = written(statements(config));
     if roles.is_empty() {
         return gateway;
     }
-    let assume = pretty(&json!({
-        "Version": "2012-10-17",
-        "Statement": [{ "Sid": "Assume", "Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles }],
-    }));
-    format!(
-        "# For each of the roles {}:\n{gateway}\n\n# For the identity that assumes them:\n{assume}",
-        roles.join(", ")
-    )
+    let whose = roles.join(", ");
+    let assume = Statement { sid: "AssumeTheRoles", effect: "Allow", action: "sts:AssumeRole".into(), resource: roles };
+    let assume = written(vec![assume]);
+    format!("# For each of the roles {whose}:\n{gateway}\n\n# For the identity that assumes them:\n{assume}")
 }
 
-fn statements(config: &Config) -> Value {
+fn statements(config: &Config) -> Vec<Statement> {
     let mut reads = vec!["/restapis", "/restapis/*/stages/*/exports/oas30", "/usageplans"];
     if config.without_plan {
         reads.push("/restapis/*/stages");
@@ -32,28 +45,31 @@ fn statements(config: &Config) -> Value {
         reads.push("/restapis/*");
         reads.retain(|path| !path.starts_with("/restapis/*/"));
     }
-    json!([
-        statement("Read", "GET", &reads, config),
-        statement("Subscribe", "POST", &["/apikeys", "/usageplans/*/keys"], config),
-        statement("Unsubscribe", "DELETE", &["/apikeys/*"], config),
-    ])
+    vec![
+        statement("ListAndRead", "GET", &reads, config),
+        statement("MakeAndBindKeys", "POST", &["/apikeys", "/usageplans/*/keys"], config),
+        statement("DeleteKeys", "DELETE", &["/apikeys/*"], config),
+    ]
 }
 
-fn statement(name: &str, verb: &str, paths: &[&str], config: &Config) -> Value {
-    let mut resources = Vec::new();
+fn statement(sid: &'static str, verb: &str, paths: &[&str], config: &Config) -> Statement {
+    let mut resource = Vec::new();
     for region in config.regions() {
         let partition = Partition::of_region(region).name;
-        resources.extend(paths.iter().map(|path| format!("arn:{partition}:apigateway:{region}::{path}")));
+        resource.extend(paths.iter().map(|path| format!("arn:{partition}:apigateway:{region}::{path}")));
     }
-    json!({ "Sid": name, "Effect": "Allow", "Action": format!("apigateway:{verb}"), "Resource": resources })
+    Statement { sid, effect: "Allow", action: format!("apigateway:{verb}"), resource }
 }
 
-fn pretty(value: &Value) -> String {
-    format!("{value:#}")
+fn written(statement: Vec<Statement>) -> String {
+    // Texts alone: nothing in it can fail to be written.
+    serde_json::to_string_pretty(&Policy { version: "2012-10-17", statement }).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::provider::aws::config::tests::read;
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Inner,
     address::StageAddress,
-    call::Operation,
+    call::{Operation, within},
     client::Target,
     failure::{Cause, Effect, Failure},
     foreign, list,
@@ -25,8 +25,8 @@ use crate::{
 const LEAST_TIME: Duration = Duration::from_secs(2);
 /// Undoing may take so long after the command's time is over, or after nobody waits any more.
 const UNDO_TIME: Duration = Duration::from_secs(6);
-/// How many characters of an application's name go into a key's description.
-const APPLICATION: usize = 200;
+/// How many characters of a name go into a key's description.
+const NAME: usize = 200;
 
 /// Makes a grant. The work goes on when the caller does not wait for it: it then undoes what it made.
 pub(super) async fn subscribe(
@@ -109,20 +109,32 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         Error::invalid("the subscription names no plan (planId is missing): no usage plan to bind a key to")
     })?;
     let address = foreign::address(api_id, metadata)?;
-    let target = foreign::target(&inner.access, &inner.routes, call, &address, metadata).await?;
+    let finding = foreign::target(&inner.access, &inner.routes, call, &address, metadata);
+    let target = within(call, "finding the account of the API", finding).await??;
     // The plan is looked at before anything is made. The list is the one way that the published policy allows.
     let plans = list::usage_plans(&target, call).await?;
     let plan = foreign::plan(&plans, &address, plan_id)?.clone();
     drop(plans);
+    let rest_api = match inner.names.get(&address.region, &address.rest_api) {
+        Some(known) => Some(known),
+        None => list::name_of(&target, call, &address.rest_api).await,
+    };
+    if let Some(rest_api) = &rest_api {
+        inner.names.put(&address.region, &address.rest_api, rest_api.clone());
+    }
+    let description = description(subscription, &address, rest_api.as_deref());
     let name = format!("gravitee-{}-{}", inner.access.config.integration, subscription.id);
     if Instant::now() + LEAST_TIME > call.deadline {
         return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
     }
-    let (made, value) = create(&target, call, &name, &description(subscription, &address)).await?;
-    let bound = if call.cancel.is_cancelled() {
-        Err(Error::unavailable("the subscription was given up: nobody waits for it any more"))
-    } else {
-        bind(&target, call, &plan, &address, &made.id).await
+    let (made, value) = create(&target, call, &name, &description).await?;
+    // Binding need not be waited for once nobody waits: whether it came about or not, deleting the key ends it.
+    let bound = tokio::select! {
+        biased;
+        () = call.cancel.cancelled() => {
+            Err(Error::unavailable("the subscription was given up: nobody waits for it any more"))
+        }
+        bound = bind(&target, call, &plan, &address, &made.id) => bound,
     };
     let bound = match (bound, value) {
         (Ok(()), Some(value)) if Instant::now() < call.deadline => Ok(value),
@@ -155,12 +167,18 @@ fn refused(kind: &SubscriptionKind) -> Error {
     ))
 }
 
-fn description(subscription: &Subscription, address: &StageAddress) -> String {
-    let name: String = subscription.application_name.as_deref().unwrap_or("-").chars().take(APPLICATION).collect();
-    let id = subscription.application_id.as_deref().unwrap_or("-");
+/// What the key is for, for whoever finds it in AWS.
+fn description(subscription: &Subscription, address: &StageAddress, rest_api: Option<&str>) -> String {
+    let cut = |text: &str| text.chars().take(NAME).collect::<String>();
+    let application = cut(subscription.application_name.as_deref().unwrap_or("-"));
+    let application_id = subscription.application_id.as_deref().unwrap_or("-");
+    let api = match rest_api {
+        Some(name) => format!("{} ({})", cut(name), address.rest_api),
+        None => address.rest_api.clone(),
+    };
     format!(
-        "Gravitee subscription {}: application {name} ({id}), REST API {}, stage {}",
-        subscription.id, address.rest_api, address.stage
+        "Gravitee subscription {}: application {application} ({application_id}), API {api}, stage {}",
+        subscription.id, address.stage
     )
 }
 
@@ -327,11 +345,16 @@ mod tests {
     fn descriptions_are_pinned() {
         let address = StageAddress::new("eu-west-1", "a1", "prod");
         assert_eq!(
-            description(&subscription(), &address),
-            "Gravitee subscription sub-1: application Mobile (app-1), REST API a1, stage prod"
+            description(&subscription(), &address, Some("Orders")),
+            "Gravitee subscription sub-1: application Mobile (app-1), API Orders (a1), stage prod"
         );
+        assert_eq!(
+            description(&subscription(), &address, None),
+            "Gravitee subscription sub-1: application Mobile (app-1), API a1, stage prod"
+        );
+        let long_name = "é".repeat(5_000);
         let long = Subscription { application_name: Some("é".repeat(5_000)), ..subscription() };
-        assert!(description(&long, &address).chars().count() < 300);
+        assert!(description(&long, &address, Some(&long_name)).chars().count() < 600);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A subscription ends: its API key is deleted, wherever it is. Gone means: deleted now, or not found in the account
 //! that the metadata names, or not found in every configured account when it names none.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, stream};
 
 use super::{
     Inner,
     address::{StageAddress, region_of_url},
+    call::within,
     client::{Access, Account, Target},
     map::key,
     region::is_region,
@@ -41,10 +42,13 @@ pub(super) async fn unsubscribe(
         ))
     })?;
     let region = region(api_id, metadata);
-    let revoked = match metadata.get(key::ACCOUNT) {
-        Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
-        None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
-    }?;
+    let removing = async {
+        match metadata.get(key::ACCOUNT) {
+            Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
+            None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
+        }
+    };
+    let revoked = within(call, &format!("deleting the API key {key_id}"), removing).await??;
     tracing::info!(
         command = %call.id, subscription = %subscription.id, api_key_id = key_id,
         already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
@@ -70,43 +74,47 @@ async fn in_account(
 ) -> Result<Revoked, Error> {
     let mut unknown_base = false;
     let mut errors = Vec::new();
-    let mut asked = 0;
+    // The regions in which the key can be, and whether it is proved not to be there.
+    let mut regions: BTreeMap<String, bool> = region.iter().map(|region| ((*region).to_owned(), false)).collect();
     for account in everybody(access) {
-        match access.number(account).await {
-            Some(known) if known == number => {}
-            // STS does not say whose credentials these are: they may do, but their "not found" proves nothing.
-            None => unknown_base = true,
-            Some(_) => continue,
+        let known = access.number(account).await;
+        if known.as_deref().is_some_and(|known| known != number) {
+            continue;
         }
-        let proves = account.configured_number() == Some(number) || !unknown_base;
-        let regions = region.map_or_else(|| account.config.regions.clone(), |region| vec![region.to_owned()]);
-        for region in regions {
-            let target = access.target(account, &region).await;
+        // STS does not say whose credentials these are: they may do, but their "not found" proves nothing.
+        unknown_base |= known.is_none();
+        if region.is_none() {
+            for region in &account.config.regions {
+                regions.entry(region.clone()).or_default();
+            }
+        }
+        // One role's word is enough; another role of the account is asked only where it failed.
+        for (region, gone) in regions.iter_mut().filter(|(_, gone)| !**gone) {
+            let target = access.target(account, region).await;
             match delete(&target, call, key_id).await {
                 Ok(()) => return Ok(Revoked::Deleted),
-                Err(failure) if failure.class() == Class::NotFound => asked += usize::from(proves),
+                Err(failure) if failure.class() == Class::NotFound => *gone = known.is_some(),
                 Err(failure) => errors.push(failure.error),
             }
         }
-        // One role's word is enough for its account; another role of it is asked only when this one failed.
-        if asked > 0 && errors.is_empty() {
-            return Ok(Revoked::AlreadyGone);
-        }
     }
-    match errors.into_iter().next() {
-        Some(error) if asked == 0 => {
-            Err(error.during(format!("the API key {key_id} of account {number} is not deleted")))
-        }
-        _ if asked > 0 => Ok(Revoked::AlreadyGone),
-        _ if unknown_base => Err(Error::unavailable(format!(
+    if !regions.is_empty() && regions.values().all(|gone| *gone) {
+        return Ok(Revoked::AlreadyGone);
+    }
+    if let Some(error) = errors.into_iter().next() {
+        return Err(error.during(format!("the API key {key_id} of account {number} is not deleted")));
+    }
+    Err(if unknown_base {
+        Error::unavailable(format!(
             "the API key {key_id} is not known to the agent's own account, but STS does not tell whether that is \
              account {number}: allow sts:GetCallerIdentity, or name a role of account {number}"
-        ))),
-        _ => Err(Error::invalid(format!(
+        ))
+    } else {
+        Error::invalid(format!(
             "the API key {key_id} is in account {number}, which is not configured: name a role of it in roleArn or \
              accounts, or delete the key by hand"
-        ))),
-    }
+        ))
+    })
 }
 
 /// No account is named (a key made by Gravitee's agent in its time with one account): the API's region first, then

@@ -22,9 +22,9 @@ use crate::model::{Class, Error};
 /// How long getting credentials may take; instance metadata that does not answer needs most of it.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Credentials are renewed so long before they end.
-const MARGIN: Duration = Duration::from_secs(3 * 60);
+const MARGIN: Duration = Duration::from_mins(3);
 /// The waits after failures, doubled from the first to the last.
-const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
 /// The least wait after a refusal: only a person mends it.
 const DENIED_WAIT: Duration = Duration::from_secs(15);
 
@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn good_credentials_are_fetched_once() {
-        let (asked, vault) = vault(|_| Ok(credentials("a", Some(Duration::from_secs(3_600)))));
+        let (asked, vault) = vault(|_| Ok(credentials("a", Some(Duration::from_hours(1)))));
         for _ in 0..10 {
             assert_eq!(vault.get().await.unwrap().access_key_id(), "a");
         }
@@ -199,7 +199,7 @@ mod tests {
         let (asked, vault) =
             vault(
                 |n| {
-                    if n == 0 { Ok(credentials("a", Some(Duration::from_secs(60)))) } else { Err(Error::denied("no")) }
+                    if n == 0 { Ok(credentials("a", Some(Duration::from_mins(1)))) } else { Err(Error::denied("no")) }
                 },
             );
         for _ in 0..5 {

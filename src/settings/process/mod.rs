@@ -1,140 +1,25 @@
 //! The process's own settings: flat, `FEDERATION_AGENT_…`, read with `envy` into texts and checked here, so that all
 //! that is wrong can be said at once.
 
+mod keys;
+
+pub use keys::{KEYS, PREFIX};
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use keys::{
+    BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE, LISTEN, LOG,
+    LOG_FORMAT, PING, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW, SILENCE,
+};
+
 use super::{
-    Environment, Fault, Key, LogFormat, Process, ProxyEnvironment, Retry, Setting, Shape, Source,
+    Environment, Fault, Key, LogFormat, Process, ProxyEnvironment, Retry, Setting, Source,
     reader::{MASK, Reader, parse, shown},
     values::Value,
 };
-
-/// How the names of our own settings begin.
-pub const PREFIX: &str = "FEDERATION_AGENT_";
-
-const fn key(name: &'static str, shape: Shape, default: Option<&'static str>, help: &'static str) -> Key {
-    Key {
-        name,
-        shape,
-        required: false,
-        default,
-        help,
-        example: match default {
-            Some(default) => default,
-            None => "",
-        },
-    }
-}
-
-const LOG: Key = key(
-    "LOG",
-    Shape::Text,
-    Some("info"),
-    "What is logged: off, error, warn, info, debug or trace, or pairs like `federation_agent::link=debug,info`.",
-);
-const LOG_FORMAT: Key = key(
-    "LOG_FORMAT",
-    Shape::Word(&["auto", "text", "json"]),
-    Some("auto"),
-    "How it is logged. `auto`: text on a terminal, JSON otherwise.",
-);
-const LISTEN: Key = key(
-    "LISTEN",
-    Shape::Text,
-    Some("127.0.0.1:18084"),
-    "Where `/livez` and `/readyz` are served: an address and a port, or `off`.",
-);
-const DATA_DIR: Key =
-    key("DATA_DIR", Shape::Text, Some("/var/lib/federation-agent"), "Where state will be kept. Not used yet.");
-const DRAIN: Key = key(
-    "DRAIN",
-    Shape::Span,
-    Some("8s"),
-    "How long work that is under way may go on after SIGTERM. Docker kills after 10 seconds.",
-);
-const BUDGET: Key =
-    key("BUDGET", Shape::Span, Some("50s"), "How long one command of the plane may take. The plane waits 60 seconds.");
-const INGEST_PAUSE: Key = key(
-    "INGEST_PAUSE",
-    Shape::Span,
-    Some("1s"),
-    "How long the plane is left to know an ingest job before the first APIs are sent.",
-);
-const BATCH_BYTES: Key = key(
-    "BATCH_BYTES",
-    Shape::Number(1024, 13_107_200),
-    Some("1048576"),
-    "An ingest sends a batch of APIs when it holds so many bytes.",
-);
-const BATCH_APIS: Key = key(
-    "BATCH_APIS",
-    Shape::Number(1, 1000),
-    Some("20"),
-    "An ingest sends a batch of APIs when it holds so many of them.",
-);
-const BATCH_WAIT: Key = key(
-    "BATCH_WAIT",
-    Shape::Span,
-    Some("30s"),
-    "An ingest sends what it has after so long. The plane gives a job up after five silent minutes.",
-);
-const REPLY_WAIT: Key =
-    key("REPLY_WAIT", Shape::Span, Some("60s"), "How long the plane's reply to a batch is waited for.");
-const RETRY_INITIAL: Key = key(
-    "RETRY_INITIAL",
-    Shape::Span,
-    Some("1s"),
-    "The longest first delay before connecting again. It doubles with each failure; delays are random up to it.",
-);
-const RETRY_MAX: Key = key("RETRY_MAX", Shape::Span, Some("60s"), "The longest delay before connecting again.");
-const RETRY_RESET: Key =
-    key("RETRY_RESET", Shape::Span, Some("60s"), "A session that lived so long starts the delays from the beginning.");
-const RETRY_SLOW: Key = key(
-    "RETRY_SLOW",
-    Shape::Span,
-    Some("5m"),
-    "The delay after what only a person can mend: a refused token, an unknown integration.",
-);
-const PING: Key = key("PING", Shape::Span, Some("5s"), "How often the connection is pinged.");
-const SILENCE: Key =
-    key("SILENCE", Shape::Span, Some("15s"), "A connection on which nothing came in for so long is dead.");
-const HANDSHAKE: Key =
-    key("HANDSHAKE", Shape::Span, Some("10s"), "How long connecting, upgrading and HELLO may take, each.");
-const CA_FILE: Key = Key {
-    example: "/etc/ssl/company-ca.pem",
-    ..key(
-        "CA_FILE",
-        Shape::Text,
-        None,
-        "A PEM file with certificates to trust beside the system's, for the plane and for the gateways.",
-    )
-};
-
-/// Our own settings, below [`PREFIX`].
-pub static KEYS: &[Key] = &[
-    LOG,
-    LOG_FORMAT,
-    LISTEN,
-    DATA_DIR,
-    DRAIN,
-    BUDGET,
-    INGEST_PAUSE,
-    BATCH_BYTES,
-    BATCH_APIS,
-    BATCH_WAIT,
-    REPLY_WAIT,
-    RETRY_INITIAL,
-    RETRY_MAX,
-    RETRY_RESET,
-    RETRY_SLOW,
-    PING,
-    SILENCE,
-    HANDSHAKE,
-    CA_FILE,
-];
 
 /// The texts as `envy` finds them. Texts only: `envy` stops at the first value of another type that is wrong.
 #[derive(Debug, Default, Deserialize)]

@@ -114,7 +114,7 @@ fn any_variable() -> impl Strategy<Value = (String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn reading_never_panics_and_no_secret_shows(variables in vec(any_variable(), 0..24)) {

@@ -1,0 +1,95 @@
+//! How long a provider is waited for. Its methods are never dropped half-way: they are told to stop, left a moment,
+//! and then left to end by themselves.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinHandle},
+};
+use tokio_util::task::TaskTracker;
+
+use super::Agent;
+use crate::{
+    model::Error,
+    provider::{Call, Found},
+};
+
+/// How long a provider may need to return after it was told to stop. The plane waits 60 s, the budget is 50 s.
+pub(super) const GRACE: Duration = Duration::from_secs(5);
+
+/// What a provider may find before somebody takes it.
+const FOUND: usize = 64;
+
+/// What `task` comes to. At the deadline of `call` it is told to stop; a little later it is not waited for any more.
+pub(super) async fn patient<T>(call: &Call, mut task: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        done = &mut task => return done.unwrap_or_else(|failed| Err(panicked(failed))),
+        () = tokio::time::sleep_until(call.deadline) => call.cancel.cancel(),
+        () = call.cancel.cancelled() => {}
+    }
+    match tokio::time::timeout(GRACE, task).await {
+        Ok(done) => done.unwrap_or_else(|failed| Err(panicked(failed))),
+        Err(_) => Err(Error::unavailable("the gateway did not answer in time")),
+    }
+}
+
+/// A task that ended without a result, as an error.
+pub(super) fn panicked(failed: JoinError) -> Error {
+    let text = match failed.try_into_panic() {
+        Ok(panic) => panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "a panic without words".to_owned()),
+        Err(_) => "the task was dropped".to_owned(),
+    };
+    tracing::error!(panic = text, "a fault of this program; please report it with the lines before this one");
+    Error::bug("a fault of this program; its log has the details, please report it")
+}
+
+/// A list of the gateway as it comes in.
+pub(super) struct Lister {
+    finds: mpsc::Receiver<Found>,
+    list: BoxFuture<'static, Result<(), Error>>,
+    ended: Option<Result<(), Error>>,
+}
+
+/// What a [`Lister`] says next.
+pub(super) enum Event {
+    /// Something was found.
+    Found(Found),
+    /// That was all. An error means that every source failed.
+    Ended(Result<(), Error>),
+}
+
+impl Lister {
+    /// Begins a list, as a task of `tracker`.
+    pub(super) fn begin(agent: &Arc<Agent>, tracker: &TaskTracker, call: Call) -> Self {
+        let (found, finds) = mpsc::channel(FOUND);
+        let (agent, listing) = (Arc::clone(agent), call.clone());
+        let list = tracker.spawn(async move { agent.provider.list(&listing, found).await });
+        Self { finds, list: async move { patient(&call, list).await }.boxed(), ended: None }
+    }
+
+    /// What comes next; to be asked until [`Event::Ended`]. May be dropped at any time without loss.
+    pub(super) async fn next(&mut self) -> Event {
+        if self.ended.is_none() {
+            tokio::select! {
+                biased;
+                found = self.finds.recv() => if let Some(found) = found { return Event::Found(found) },
+                ended = &mut self.list => self.ended = Some(ended),
+            }
+        }
+        if self.ended.is_none() {
+            self.ended = Some((&mut self.list).await);
+        }
+        // What was found just before the end.
+        match self.finds.try_recv() {
+            Ok(found) => Event::Found(found),
+            Err(_) => Event::Ended(self.ended.take().unwrap_or(Ok(()))),
+        }
+    }
+}

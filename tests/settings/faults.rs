@@ -1,0 +1,164 @@
+//! What is wrong, and what is doubtful, as a person reads it.
+
+use federation_agent::{
+    cli::config,
+    settings::{self, Environment},
+};
+
+use super::{ENOUGH, faults, load, with, ws};
+
+#[test]
+fn nothing_set_says_all_that_is_missing() {
+    insta::assert_snapshot!(load(&[]).unwrap_err(), @r"
+    gravitee_integration_connector_ws_endpoints_0: must be set: where the plane's integration controller is, for example https://apim.example.com/integration-controller
+    gravitee_integration_providers_0_type: must be set. Which kind of gateway this is. For example: aws-api-gateway
+    gravitee_integration_providers_0_integrationId: must be set. The integration's id, as the plane's console shows it. For example: f3b1c6a2-9d4e-4c57-8a30-2b6f0e1d9c84
+    ");
+}
+
+#[test]
+fn an_unfilled_env_file_says_what_is_missing() {
+    let variables = [
+        ("WS_ENDPOINTS", "https://apim.example.com"),
+        ("gravitee_integration_connector_ws_endpoints_0", ""),
+        ("gravitee_integration_connector_ws_headers_0_name", "Authorization"),
+        ("gravitee_integration_connector_ws_headers_0_value", "bearer "),
+        ("gravitee_integration_providers_0_type", "aws-api-gateway"),
+        ("gravitee_integration_providers_0_integrationId", ""),
+    ];
+    insta::assert_snapshot!(load(&variables).unwrap_err(), @r"
+    gravitee_integration_connector_ws_endpoints_0 is empty: must be set: where the plane's integration controller is, for example https://apim.example.com/integration-controller. WS_ENDPOINTS is set, but that is a name of the compose file, which maps it to this variable
+    gravitee_integration_connector_ws_headers_0_value=bearer: the token is missing; bearer and a token are accepted
+    gravitee_integration_providers_0_integrationId is empty: must be set. The integration's id, as the plane's console shows it. For example: f3b1c6a2-9d4e-4c57-8a30-2b6f0e1d9c84
+    ");
+}
+
+#[test]
+fn everything_wrong_is_reported_at_once() {
+    let ws_name = ws;
+    let names = [
+        (
+            "endpoints",
+            "https://user:hunter2@a.example.com,ftp://b,https://c.example.com/x?token=hunter2,not an address",
+        ),
+        ("headers_0_name", "Author ization"),
+        ("headers_0_value", "bearer hunter2"),
+        ("headers_1_name", "X-Other"),
+        ("autoReconnect", "perhaps"),
+        ("maxWebSocketFrameSize", "3"),
+        ("ssl_truststore_path", "/etc/trust.jks"),
+        ("ssl_keystore_path", "/nowhere.p12"),
+        ("ssl_keystore_password", "hunter2"),
+        ("proxy_enabled", "true"),
+        ("proxy_type", "SOCKS5"),
+        ("proxy_host", "http://user:hunter2@proxy:3128"),
+    ]
+    .map(|(name, value)| (ws_name(name), value));
+    let mut variables: Vec<(&str, &str)> = names.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    variables.extend([
+        ("gravitee_integration_providers_0_type", "aws-api-gatewy"),
+        ("gravitee_integration_providers_0_integrationId", "<integration id>"),
+        ("gravitee_integration_providers_1_type", "solace"),
+        ("gravitee_integration_providers_1_integrationId", "one"),
+        ("gravitee_integration_providers_2_type", "aws-api-gateway"),
+        ("gravitee_integration_providers_2_integrationId", "one"),
+        ("gravitee_integration_providers_2_configuration_burst", "lots"),
+        ("gravitee_integration_providers_2_configuration_secretAccessKey", "hunter2"),
+        ("gravitee_integration_providers_2_configuration_secretAccessKey_FILE", "/run/secrets/key"),
+        ("FEDERATION_AGENT_DRAIN", "8"),
+    ]);
+    let report = load(&variables).unwrap_err().to_string();
+    assert!(!report.contains("hunter2"), "{report}");
+    insta::assert_snapshot!(report);
+}
+
+#[test]
+fn a_secret_file_that_gives_none_is_a_fault() {
+    let name = "gravitee_integration_providers_0_configuration_secretAccessKey";
+    let file = &format!("{name}_FILE");
+    assert_eq!(
+        faults(&[(file, "/nowhere")]),
+        format!(
+            "{file}=/nowhere: the file cannot be read: no such file; the path of a file that holds the secret is accepted"
+        )
+    );
+    assert_eq!(
+        faults(&[(file, "/run/secrets/empty")]),
+        format!("{file}=/run/secrets/empty: the file is empty; the path of a file that holds the secret is accepted")
+    );
+    assert_eq!(
+        faults(&[(file, "/run/secrets/key"), (name, "x")]),
+        format!("{name}=********: {file} is set as well; keep one of the two")
+    );
+    assert_eq!(
+        faults(&[(name, "secret://kubernetes/agent:key")]),
+        format!(
+            "{name}=secret://…: references to a secret store are not resolved; mount the secret as a file and name it \
+             in the same variable with _FILE at its end"
+        )
+    );
+}
+
+#[test]
+fn unknown_names_are_warned_of_with_what_was_meant() {
+    let settings = with(&[
+        ("gravitee_integration_providers_0_configuration_regoin", "x"),
+        ("gravitee_integration_providers_0_integration_id", "x"),
+        ("gravitee_integration_providers_0_configuration_accounts_0_roleArn", "x"),
+        ("gravitee_integration_providers_0_configuration_accounts_0_region", "x"),
+        ("gravitee_integration_connector_ws_endpoints_100", "x"),
+        ("gravitee_something_else", "x"),
+        ("Gravitee_integration_providers_0_type", "x"),
+        ("FEDERATION_AGENT_LOGFORMAT", "x"),
+        ("FEDERATION_AGENT_log", "x"),
+        ("FEDERATION_AGENT_COLOUR_OF_THE_SKY", "x"),
+        // Neither typing errors nor needed.
+        ("gravitee_services_core_http_port", "18084"),
+        ("gravitee_secrets_kubernetes_enabled", "true"),
+        ("gravitee_integration_connector_ws_maxRetry", "5"),
+        ("FEDERATION_AGENT_SERVICE_HOST", "10.0.0.1"),
+        ("FEDERATION_AGENT_PORT_18084_TCP_ADDR", "10.0.0.1"),
+        ("GRAVITEE_APIM_API_SERVICE_PORT_HTTP", "83"),
+        ("GRAVITEE_APIM_API_PORT", "tcp://10.0.0.1:83"),
+        ("gravitee_empty", ""),
+    ]);
+    insta::assert_snapshot!(settings.warnings.join("\n"));
+}
+
+#[test]
+fn placeholders_of_gravitees_examples_are_faults() {
+    let mut variables = ENOUGH.to_vec();
+    variables[0].1 = "https://[your-APIM-management-API-host]/integration-controller";
+    variables[2].1 = "bearer [your-token]";
+    variables[4].1 = "[your-integration-id]";
+    variables.push(("GRAVITEE_LOG_LEVEL", "DEBUG"));
+    insta::assert_snapshot!(load(&variables).unwrap_err(), @r"
+    gravitee_integration_connector_ws_endpoints_0=https://[your-APIM-management-API-host]/integration-controller: this is the placeholder of an example; an address like https://apim.example.com/integration-controller is accepted
+    gravitee_integration_connector_ws_headers_0_value=********: this is the placeholder of an example; put the token there
+    gravitee_integration_providers_0_integrationId=[your-integration-id]: this is the placeholder of an example; the id that the console shows for the integration is accepted, like f3b1c6a2-9d4e-4c57-8a30-2b6f0e1d9c84
+    ");
+}
+
+#[test]
+fn what_is_missing_names_what_was_meant() {
+    let mut variables = ENOUGH.to_vec();
+    variables[4].0 = "gravitee_integration_providers_0_integrationid";
+    variables[0].0 = "gravitee_integration_connector_ws_endpoint_0";
+    insta::assert_snapshot!(load(&variables).unwrap_err(), @r"
+    gravitee_integration_connector_ws_endpoints_0: must be set: where the plane's integration controller is, for example https://apim.example.com/integration-controller. gravitee_integration_connector_ws_endpoint_0 is set, and stands for nothing: was it meant to be this one?
+    gravitee_integration_providers_0_integrationId: must be set. The integration's id, as the plane's console shows it. For example: f3b1c6a2-9d4e-4c57-8a30-2b6f0e1d9c84. gravitee_integration_providers_0_integrationid is set, and stands for nothing: was it meant to be this one?
+    ");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_no_text_is_a_fault() {
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+    let mut variables: Vec<(OsString, OsString)> =
+        ENOUGH.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))).collect();
+    variables.push(("FEDERATION_AGENT_LOG".into(), OsString::from_vec(vec![0xFF])));
+    variables.push(("LS_COLORS".into(), OsString::from_vec(vec![0xFF])));
+    variables.push((OsString::from_vec(vec![0xFF]), "x".into()));
+    let faults = settings::load(&Environment::of_os(variables), &config::tables()).unwrap_err();
+    assert_eq!(faults.to_string(), "FEDERATION_AGENT_LOG: its value is not UTF-8 text, which alone is accepted");
+}

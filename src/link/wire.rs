@@ -189,6 +189,8 @@ impl Wire {
                     let _ = written.send(());
                 }
             } else {
+                // Also where the message that waited was given up.
+                self.busy = None;
                 return Poll::Ready(Ok(()));
             }
         }
@@ -221,8 +223,12 @@ impl Wire {
         if let Some(rest) = self.answers.pop_front() {
             return Some(Cut { rest, begun: false, written: None });
         }
-        let Outgoing { bytes, written } = self.following.take()?;
+        let outgoing = self.following.take()?;
         self.has_room = true;
+        if outgoing.is_given_up() {
+            return None;
+        }
+        let Outgoing { bytes, written } = outgoing;
         Some(Cut { rest: bytes.into(), begun: false, written: Some(written) })
     }
 }

@@ -180,6 +180,8 @@ impl Wire {
             if let Some(message) = self.next_frame() {
                 Pin::new(&mut self.socket).start_send(message)?;
                 self.unflushed = true;
+                // The flush before has told that all was written, also when this one waited behind it.
+                self.wants_to_write();
             } else if self.unflushed {
                 ready!(Pin::new(&mut self.socket).poll_flush(context))?;
                 self.unflushed = false;

@@ -53,6 +53,8 @@ pub(super) struct Lister {
     /// When it found something last.
     found: Instant,
     cancel: CancellationToken,
+    /// It has been told that the list is not whole.
+    told: bool,
 }
 
 /// What a [`Lister`] says next.
@@ -69,38 +71,36 @@ impl Lister {
         let (found, finds) = mpsc::channel(FOUND);
         let (agent, listing, cancel) = (Arc::clone(agent), call.clone(), call.cancel.clone());
         let list = tracker.spawn(caught(async move { agent.provider.list(&listing, found).await }));
-        let list = async move {
-            patient(&call, list).await?;
-            // A provider that was told to stop may have ended well, but not with all that there is.
-            if call.cancel.is_cancelled() {
-                return Err(Error::unavailable("the list was ended before it was whole: the gateway is too slow"));
-            }
-            Ok(())
-        };
-        let list = list.boxed();
-        Self { finds, list, ended: None, found: Instant::now(), cancel }
+        let list = async move { patient(&call, list).await }.boxed();
+        Self { finds, list, ended: None, found: Instant::now(), cancel, told: false }
     }
 
     /// What comes next; to be asked until [`Event::Ended`]. May be dropped at any time without loss.
     pub(super) async fn next(&mut self) -> Event {
-        if self.ended.is_none() {
+        while self.ended.is_none() {
             tokio::select! {
                 biased;
-                found = self.finds.recv() => if let Some(found) = found {
-                    self.found = Instant::now();
-                    return Event::Found(found);
-                },
+                Some(found) = self.finds.recv() => return self.found(found),
                 ended = &mut self.list => self.ended = Some(ended),
-                () = tokio::time::sleep_until(self.found + IDLE) => self.cancel.cancel(),
+                () = tokio::time::sleep_until(self.found + IDLE), if !self.cancel.is_cancelled() => self.cancel.cancel(),
             }
         }
-        if self.ended.is_none() {
-            self.ended = Some((&mut self.list).await);
-        }
         // What was found just before the end.
-        match self.finds.try_recv() {
-            Ok(found) => Event::Found(found),
-            Err(_) => Event::Ended(self.ended.take().unwrap_or(Ok(()))),
+        if let Ok(found) = self.finds.try_recv() {
+            return self.found(found);
         }
+        // One that was told to stop may have ended well, but not with all that there is.
+        if matches!(self.ended, Some(Ok(()))) && self.cancel.is_cancelled() && !self.told {
+            self.told = true;
+            let error = Error::unavailable("it was ended before it was whole, the gateway is too slow");
+            return Event::Found(Found::Failed { source: "the rest of the list".into(), error });
+        }
+        Event::Ended(self.ended.take().unwrap_or(Ok(())))
+    }
+
+    fn found(&mut self, found: Found) -> Event {
+        self.found = Instant::now();
+        self.told |= matches!(found, Found::Failed { .. }) && self.cancel.is_cancelled();
+        Event::Found(found)
     }
 }

@@ -116,7 +116,11 @@ impl Agent {
 
     async fn list(self: Arc<Self>, listing: Arc<Listing>, id: String) {
         // Whatever happens in it: it ends, and the next DISCOVER begins a new one.
-        if let Err(error) = caught(async { Ok(self.follow(&listing, id).await) }).await {
+        let followed = caught(async {
+            self.follow(&listing, id).await;
+            Ok(())
+        });
+        if let Err(error) = followed.await {
             let ended = Some(Err((error.class(), error.sentence().to_owned())));
             listing.progress.send_modify(|progress| progress.ended = ended);
         }

@@ -124,6 +124,8 @@ fn endpoint(reader: &mut Reader<'_>, name: &str, text: &str) -> (Option<Url>, St
             let found = if text.contains(['@', '?']) { MASK.to_owned() } else { shown(text) };
             let says = if text.contains("://[your") || text.contains("://<") {
                 format!("this is the placeholder of an example; {ACCEPTED}")
+            } else if error == url::ParseError::RelativeUrlWithoutBase {
+                format!("the scheme is missing (https://); {ACCEPTED}")
             } else {
                 format!("this is no address ({error}); {ACCEPTED}")
             };
@@ -235,6 +237,10 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
 
 /// The controller cuts six characters off, whatever they are, and takes the rest for the token.
 fn check_authorization(reader: &mut Reader<'_>, name: &str, value: &str) {
+    if is_placeholder(value.trim()) {
+        reader.fault(name, Some(MASK.into()), "this is the placeholder of an example; bearer and a token are accepted");
+        return;
+    }
     let mut words = value.split_whitespace();
     let scheme = words.next().unwrap_or_default();
     let token = words.next();

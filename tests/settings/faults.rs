@@ -199,3 +199,35 @@ fn each_file_of_a_key_pair_has_its_own_fault() {
     assert!(report.contains(&format!("{cert}=/nowhere.crt: the file cannot be read")), "{report}");
     assert!(report.contains(&format!("{key}=/nowhere.key: the file cannot be read")), "{report}");
 }
+
+#[test]
+fn several_addresses_in_one_entry_are_a_fault() {
+    let name = &ws("endpoints_0");
+    let report = faults(&[(name, "https://a.example.com/x,https://b.example.com/x")]);
+    assert!(report.contains("these are several addresses") && report.contains("endpoints_1"), "{report}");
+    assert!(!faults(&[(name, "https://a:hunter2@b,https://c")]).contains("hunter2"));
+}
+
+#[test]
+fn quotation_marks_and_placeholders_are_warned_of() {
+    let configuration = "gravitee_integration_providers_0_configuration";
+    let (token, id) = (&ws("headers_0_value"), "gravitee_integration_providers_0_integrationId");
+    let settings = with(&[
+        (token, "bearer 'hunter2'"),
+        (id, "\"one\""),
+        (&format!("{configuration}_accessKeyId"), "[your-access-key]"),
+        (&format!("{configuration}_secretAccessKey"), "<secret>"),
+    ]);
+    assert_eq!(
+        settings.warnings,
+        [
+            format!("{token} has the token in quotation marks, and they are sent as part of it"),
+            format!(
+                "{id} is in quotation marks, and they are taken as part of it, as an --env-file of Docker hands them \
+                 over; leave them away"
+            ),
+            format!("{configuration}_accessKeyId looks like the placeholder of an example, and is used as it is"),
+            format!("{configuration}_secretAccessKey looks like the placeholder of an example, and is used as it is"),
+        ]
+    );
+}

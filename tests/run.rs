@@ -15,7 +15,8 @@ const ONE: &str = "one";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connects_discovers_ingests_subscribes_and_unsubscribes() {
     let stage = Stage::set(&[ONE]).await;
-    let agent = stage.agent(&[]).await;
+    let mut agent = stage.agent(&[]).await;
+    soon("ready", agent.says("ready, waiting for the plane's commands; connected integrations: 1")).await;
 
     let found = soon("discover", stage.plane.discover(ONE)).await.unwrap();
     assert!(!found.partial);

@@ -176,6 +176,8 @@ impl<'e> Reader<'e> {
                         );
                         return (name.to_owned(), Source::Variable, None);
                     }
+                    // What a file with the line ends of Windows leaves; no secret has it, and nobody would see it.
+                    let text = text.trim_end_matches(['\r', '\n']);
                     (name.to_owned(), Source::Variable, Some(Value::Secret(SecretString::from(text))))
                 }
                 None => (variable(property), Source::Unset, None),

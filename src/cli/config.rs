@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::gateways;
 use crate::{
     provider::KINDS,
     settings::{
@@ -44,7 +45,11 @@ pub fn tables() -> Vec<(&'static str, &'static KeyTable)> {
 
 /// What stands in `environment`, in the given format.
 pub fn render(environment: &Environment, format: Format) -> Rendered {
-    let explanation = explain(environment, &tables());
+    let mut explanation = explain(environment, &tables());
+    // Those that only the providers and the network see are among them.
+    if let Err(faults) = gateways::ready(environment) {
+        explanation.faults = faults.0;
+    }
     let faults = match format {
         Format::Text | Format::Json => explanation.faults.len(),
         Format::Markdown | Format::Env => 0,

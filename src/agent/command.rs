@@ -1,27 +1,38 @@
 //! A command's way: a place in its lane, a budget, the work, the reply to everybody who waits, one line in the log.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
 
 use super::{
     Agent, api_of,
+    fault::caught,
     ingest::Prepared,
     once::REPLY_KEPT,
-    patience::{GRACE, panicked},
+    patience::{GRACE, dropped},
     shutting_down,
     subscribe::Made,
     subscription_of,
 };
 use crate::{
-    exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody},
-    link::{AskError, Session},
+    exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody, Status},
+    link::{AskError, Gone, Session},
     model::{Class, Error},
     provider::Call,
 };
+
+/// How long the socket may need to take a reply on which something hangs. With the budget of 50 s and [`GRACE`] it has
+/// gone before the plane, which waits 60 s, gives the command up; later it would tell of what the plane takes as failed.
+const HANDING_OVER: Duration = Duration::from_secs(3);
+
+/// Why a grant is undone that could not be told of.
+const UNHEARD: &str = "the answer to SUBSCRIBE did not reach the plane";
 
 /// What a command came to.
 pub(super) struct Done {
@@ -55,14 +66,11 @@ impl Agent {
     /// Carries out `command`, which arrived at `arrived` and is remembered as `key`.
     pub(super) async fn carry_out(self: Arc<Self>, command: Command, key: String, arrived: Instant) {
         let command = Arc::new(command);
-        let outcome = match self.lanes.admit(&command.body) {
-            Ok(place) => {
-                let outcome = self.within_budget(&command, &key, arrived).await;
-                drop(place);
-                outcome
-            }
-            Err(error) => Err(error),
-        };
+        let outcome = caught(async {
+            let _place = self.lanes.admit(&command.body)?;
+            self.within_budget(&command, &key, arrived).await
+        });
+        let outcome = outcome.await;
         let (reply, effect, note, class) = match outcome {
             Ok(done) => (command.succeed(done.body), done.effect, done.note, None),
             Err(error) => {
@@ -74,11 +82,21 @@ impl Agent {
             }
         };
         let undoable = !matches!(effect, Effect::None);
-        let taken = self.answer(&command, &key, reply, undoable).await;
+        let by = undoable.then(|| arrived + self.settings.budget + GRACE + HANDING_OVER);
+        let taken = caught(async { Ok(self.answer(&command, &key, reply, by).await) });
+        let taken = match taken.await {
+            Ok(taken) => taken,
+            Err(error) => {
+                let reply = command.fail(error.sentence());
+                // A second fault in the same place leaves nothing that could be said.
+                let _ = caught(async { Ok(self.answer(&command, &key, reply, None).await) }).await;
+                None
+            }
+        };
         self.log(&command, arrived, &note, class, taken.is_some(), undoable);
         match (effect, taken) {
             (Effect::None, _) | (Effect::Granted(_), Some(_)) => {}
-            (Effect::Granted(made), None) => self.undo(*made).await,
+            (Effect::Granted(made), None) => self.undo(*made, UNHEARD).await,
             (Effect::Job(job), Some(session)) => self.launch(*job, &session),
             // Dropping it stops its list.
             (Effect::Job(job), None) => drop(job),
@@ -93,7 +111,7 @@ impl Agent {
             deadline: arrived + self.settings.budget,
             cancel: self.give_up.child_token(),
         };
-        let mut work = self.tracker.spawn(Arc::clone(self).work(Arc::clone(command), call.clone()));
+        let mut work = self.tracker.spawn(caught(Arc::clone(self).work(Arc::clone(command), call.clone())));
         let nobody_waits = async {
             match command.body {
                 // What is to be taken away is taken away, whoever listens.
@@ -135,9 +153,9 @@ impl Agent {
         }
     }
 
-    /// What a finished task came to; a panic is an error like others.
+    /// What a finished task came to.
     fn joined(&self, done: Result<Outcome, JoinError>) -> Outcome {
-        let outcome = done.unwrap_or_else(|failed| Err(panicked(failed)));
+        let outcome = done.unwrap_or_else(|lost| Err(dropped(&lost)));
         outcome.map_err(|error| {
             let cut_short = self.give_up.is_cancelled() && error.class().is_passing();
             if cut_short { shutting_down().caused_by(error) } else { error }
@@ -146,7 +164,7 @@ impl Agent {
 
     /// Waits for work that was given up on, and undoes what it made after all.
     async fn settle_late(self: Arc<Self>, command: Arc<Command>, work: JoinHandle<Outcome>) {
-        let outcome = work.await.unwrap_or_else(|failed| Err(panicked(failed)));
+        let outcome = work.await.unwrap_or_else(|lost| Err(dropped(&lost)));
         tracing::warn!(
             integration = self.integration(),
             command = command.id,
@@ -156,7 +174,7 @@ impl Agent {
             "ended after it was given up on"
         );
         if let Ok(Done { effect: Effect::Granted(made), .. }) = outcome {
-            self.undo(*made).await;
+            self.undo(*made, UNHEARD).await;
         }
     }
 
@@ -171,28 +189,40 @@ impl Agent {
         }
     }
 
-    /// Sends `reply` to everybody who waits for it; the session whose socket took it, if one did.
+    /// Sends `reply` to everybody who waits for it; the session whose socket took it, if one did. With `by`, what the
+    /// reply tells of is undone when nobody takes it until then.
     async fn answer(
         self: &Arc<Self>,
         command: &Command,
         key: &str,
         mut reply: Reply,
-        undoable: bool,
+        by: Option<Instant>,
     ) -> Option<Session> {
         let mut taken = None;
-        let mut replaced = false;
+        let (mut heard, mut replaced) = (false, false);
         loop {
-            // What is undone counts as not carried out.
-            let stands = taken.is_some() || replaced || !undoable;
+            // What is undone counts as not carried out, and so does what failed without anybody having heard of it:
+            // delivered again, on the next session, it is carried out.
+            let stands = heard || (by.is_none() && reply.status == Status::Succeeded);
             let waiting = self.once().next(key, stands.then_some(&reply));
             if waiting.is_empty() {
                 break;
             }
             for session in waiting {
                 loop {
-                    match session.reply(reply.clone()).await {
-                        Ok(()) if !replaced => taken = Some(session),
-                        Ok(()) | Err(AskError::Gone(_) | AskError::Silence(_)) => {}
+                    // An ERROR that took its place has no time limit: nothing hangs on it.
+                    let handed = match by.filter(|_| !replaced) {
+                        Some(by) => timeout_at(by, session.reply(reply.clone())).await.unwrap_or(Err(Gone.into())),
+                        None => session.reply(reply.clone()).await,
+                    };
+                    match handed {
+                        Ok(()) => {
+                            heard = true;
+                            if !replaced {
+                                taken = Some(session);
+                            }
+                        }
+                        Err(AskError::Gone(_) | AskError::Silence(_)) => {}
                         Err(AskError::Encode(EncodeError::TooLong { len, limit })) => {
                             if !shrink(&mut reply, len, limit) {
                                 if replaced {

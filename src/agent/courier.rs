@@ -19,6 +19,9 @@ use crate::{
 /// The plane gives up a job that it hears nothing of for so long.
 const JOB_SILENCE: Duration = Duration::from_mins(5);
 
+/// How long a job that a newer one has ended waits for the plane: for the reply under way, and for that to `done`.
+const FAREWELL: Duration = Duration::from_secs(15);
+
 /// How often one API is sent alone when sessions end under it; a session ends for other reasons, too.
 const ALONE_OVER_LOST_SESSIONS: u32 = 3;
 
@@ -199,11 +202,13 @@ impl Courier {
                 done,
             },
         };
-        // A job that is ended waits for the plane a moment more, not a minute.
-        let patience = settings.drain / 4;
+        // A job that is ended waits for the plane a moment more, not a minute; less when the process ends.
         let out_of_time = async {
             self.end.cancelled().await;
-            tokio::time::sleep(patience).await;
+            tokio::select! {
+                () = tokio::time::sleep(FAREWELL) => {}
+                () = self.agent.draining.cancelled() => tokio::time::sleep(settings.drain / 4).await,
+            }
         };
         tokio::pin!(out_of_time);
         let session = tokio::select! {

@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     command::{Done, Outcome},
+    fault::caught,
     patience::{Event, Lister},
+    scout::names,
     shape::shape,
     shutting_down,
 };
@@ -25,8 +27,9 @@ use crate::{
     provider::{Call, Found},
 };
 
-/// How long a list may take, also when no command waits for it any more.
-pub(super) const LISTING: Duration = Duration::from_mins(10);
+/// How long a list may take, also when no command waits for it any more: a call for each of ten thousand APIs, eight a
+/// second, takes half an hour. One that [finds nothing](super::patience::IDLE) for minutes is ended before.
+pub(super) const LISTING: Duration = Duration::from_hours(2);
 
 /// How long what a late list found is used.
 const KEPT: Duration = Duration::from_mins(10);
@@ -77,7 +80,7 @@ impl Agent {
             return Err(Error::unavailable(format!(
                 "nothing was found in {} s, and some sources failed ({}); the list goes on, try again in a minute",
                 self.settings.budget.as_secs_f64(),
-                progress.failed.join("; ")
+                names(&progress.failed)
             )));
         }
         let note = format!(
@@ -112,8 +115,22 @@ impl Agent {
     }
 
     async fn list(self: Arc<Self>, listing: Arc<Listing>, id: String) {
+        // Whatever happens in it: it ends, and the next DISCOVER begins a new one.
+        let followed = caught(async {
+            self.follow(&listing, id).await;
+            Ok(())
+        });
+        if let Err(error) = followed.await {
+            let ended = Some(Err((error.class(), error.sentence().to_owned())));
+            listing.progress.send_modify(|progress| progress.ended = ended);
+        }
+        self.listing().take_if(|kept| Arc::ptr_eq(kept, &listing));
+    }
+
+    /// Lists into `listing`, and keeps it alive as long as it is of use.
+    async fn follow(self: &Arc<Self>, listing: &Listing, id: String) {
         let call = Call { id, deadline: Instant::now() + LISTING, cancel: listing.cancel.clone() };
-        let mut lister = Lister::begin(&self, &self.background, call);
+        let mut lister = Lister::begin(self, &self.background, call);
         let mut ids = HashSet::new();
         let ended = loop {
             let find = match lister.next().await {
@@ -151,7 +168,6 @@ impl Agent {
                 () = self.draining.cancelled() => {}
             }
         }
-        self.listing().take_if(|kept| Arc::ptr_eq(kept, &listing));
     }
 
     /// One source failed beside others: a line in the log, and the text that names it.
@@ -170,7 +186,7 @@ impl Agent {
         match ended {
             Err(error) => self.tell_health(Some(format!("{}: {error}", error.class().word()))),
             Ok(()) if failed.is_empty() => self.tell_health(None),
-            Ok(()) => self.tell_health(Some(failed.join("; "))),
+            Ok(()) => self.tell_health(Some(names(failed))),
         }
     }
 }

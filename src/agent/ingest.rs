@@ -89,6 +89,8 @@ async fn survey(scout: &mut Scout, probes: &mut Probes, call: &Call) -> Result<u
         let pace = if probes.allowed { Pace::Hold } else { Pace::Probe };
         tokio::select! {
             biased;
+            // First: a list that always has something must not keep the reply back.
+            () = &mut time_is_over => break,
             step = scout.step(pace) => match step {
                 Step::Listed | Step::Nothing | Step::ListEnded(Ok(())) => {}
                 Step::ListEnded(Err(error)) => return Err(error),
@@ -97,7 +99,6 @@ async fn survey(scout: &mut Scout, probes: &mut Probes, call: &Call) -> Result<u
                     probes.reads.push(read);
                 }
             },
-            () = &mut time_is_over => break,
         }
     }
     let found = u32::try_from(scout.counts.matched).unwrap_or(u32::MAX);

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     courier::{Courier, Item, Sent},
+    fault::caught,
     ingest::Prepared,
-    patience::panicked,
+    patience::dropped,
     scout::{Counts, Pace, Read, Scout, Step, names},
 };
 use crate::{exchange::EncodedApi, link::Session, model::Error};
@@ -97,22 +98,20 @@ impl Agent {
             end: end.clone(),
             fed: Fed::default(),
         };
-        let feeding = self.tracker.spawn(feeder.run(reads));
+        let feeding = self.tracker.spawn(caught(async move { Ok(feeder.run(reads).await) }));
         tokio::select! {
             () = tokio::time::sleep(self.settings.ingest_pause) => {}
             () = self.give_up.cancelled() => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
         let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());
-        let sent = match self.tracker.spawn(courier().run(taken)).await {
+        let sent = match caught(async { Ok(courier().run(taken).await) }).await {
             Ok(sent) => sent,
-            Err(failed) => {
-                panicked(failed);
-                courier().only_done().await
-            }
+            Err(_) => courier().only_done().await,
         };
         drop(sending);
-        let fed = feeding.await.unwrap_or_else(|failed| Fed { broken: Some(panicked(failed)), ..Fed::default() });
+        let fed = feeding.await.unwrap_or_else(|lost| Err(dropped(&lost)));
+        let fed = fed.unwrap_or_else(|error| Fed { broken: Some(error), ..Fed::default() });
         self.report(&job_id, total, &fed, &sent, end.is_cancelled());
     }
 

@@ -10,6 +10,7 @@ mod command;
 mod courier;
 mod discover;
 mod drain;
+mod fault;
 mod ingest;
 mod job;
 mod lanes;

@@ -7,10 +7,11 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::{
     sync::mpsc,
     task::{JoinError, JoinHandle},
+    time::Instant,
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::Agent;
+use super::{Agent, fault::caught};
 use crate::{
     model::Error,
     provider::{Call, Found},
@@ -19,6 +20,9 @@ use crate::{
 /// How long a provider may need to return after it was told to stop. The plane waits 60 s, the budget is 50 s.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
+/// A list that finds nothing for so long is stuck.
+pub(super) const IDLE: Duration = Duration::from_mins(10);
+
 /// What a provider may find before somebody takes it.
 const FOUND: usize = 64;
 
@@ -26,28 +30,19 @@ const FOUND: usize = 64;
 pub(super) async fn patient<T>(call: &Call, mut task: JoinHandle<Result<T, Error>>) -> Result<T, Error> {
     tokio::select! {
         biased;
-        done = &mut task => return done.unwrap_or_else(|failed| Err(panicked(failed))),
+        done = &mut task => return done.unwrap_or_else(|lost| Err(dropped(&lost))),
         () = tokio::time::sleep_until(call.deadline) => call.cancel.cancel(),
         () = call.cancel.cancelled() => {}
     }
     match tokio::time::timeout(GRACE, task).await {
-        Ok(done) => done.unwrap_or_else(|failed| Err(panicked(failed))),
+        Ok(done) => done.unwrap_or_else(|lost| Err(dropped(&lost))),
         Err(_) => Err(Error::unavailable("the gateway did not answer in time")),
     }
 }
 
-/// A task that ended without a result, as an error.
-pub(super) fn panicked(failed: JoinError) -> Error {
-    let text = match failed.try_into_panic() {
-        Ok(panic) => panic
-            .downcast_ref::<String>()
-            .cloned()
-            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
-            .unwrap_or_else(|| "a panic without words".to_owned()),
-        Err(_) => "the task was dropped".to_owned(),
-    };
-    tracing::error!(panic = text, "a fault of this program; please report it with the lines before this one");
-    Error::bug("a fault of this program; its log has the details, please report it")
+/// A task that ended without a result, as an error: panics are [caught], so the runtime is going down.
+pub(super) fn dropped(lost: &JoinError) -> Error {
+    Error::bug(format!("the work was dropped before it ended: {lost}"))
 }
 
 /// A list of the gateway as it comes in.
@@ -55,6 +50,11 @@ pub(super) struct Lister {
     finds: mpsc::Receiver<Found>,
     list: BoxFuture<'static, Result<(), Error>>,
     ended: Option<Result<(), Error>>,
+    /// When it found something last.
+    found: Instant,
+    cancel: CancellationToken,
+    /// It has been told that the list is not whole.
+    told: bool,
 }
 
 /// What a [`Lister`] says next.
@@ -69,27 +69,38 @@ impl Lister {
     /// Begins a list, as a task of `tracker`.
     pub(super) fn begin(agent: &Arc<Agent>, tracker: &TaskTracker, call: Call) -> Self {
         let (found, finds) = mpsc::channel(FOUND);
-        let (agent, listing) = (Arc::clone(agent), call.clone());
-        let list = tracker.spawn(async move { agent.provider.list(&listing, found).await });
-        Self { finds, list: async move { patient(&call, list).await }.boxed(), ended: None }
+        let (agent, listing, cancel) = (Arc::clone(agent), call.clone(), call.cancel.clone());
+        let list = tracker.spawn(caught(async move { agent.provider.list(&listing, found).await }));
+        let list = async move { patient(&call, list).await }.boxed();
+        Self { finds, list, ended: None, found: Instant::now(), cancel, told: false }
     }
 
     /// What comes next; to be asked until [`Event::Ended`]. May be dropped at any time without loss.
     pub(super) async fn next(&mut self) -> Event {
-        if self.ended.is_none() {
+        while self.ended.is_none() {
             tokio::select! {
                 biased;
-                found = self.finds.recv() => if let Some(found) = found { return Event::Found(found) },
+                Some(found) = self.finds.recv() => return self.found(found),
                 ended = &mut self.list => self.ended = Some(ended),
+                () = tokio::time::sleep_until(self.found + IDLE), if !self.cancel.is_cancelled() => self.cancel.cancel(),
             }
         }
-        if self.ended.is_none() {
-            self.ended = Some((&mut self.list).await);
-        }
         // What was found just before the end.
-        match self.finds.try_recv() {
-            Ok(found) => Event::Found(found),
-            Err(_) => Event::Ended(self.ended.take().unwrap_or(Ok(()))),
+        if let Ok(found) = self.finds.try_recv() {
+            return self.found(found);
         }
+        // One that was told to stop may have ended well, but not with all that there is.
+        if matches!(self.ended, Some(Ok(()))) && self.cancel.is_cancelled() && !self.told {
+            self.told = true;
+            let error = Error::unavailable("it was ended before it was whole, the gateway is too slow");
+            return Event::Found(Found::Failed { source: "the rest of the list".into(), error });
+        }
+        Event::Ended(self.ended.take().unwrap_or(Ok(())))
+    }
+
+    fn found(&mut self, found: Found) -> Event {
+        self.found = Instant::now();
+        self.told |= matches!(found, Found::Failed { .. }) && self.cancel.is_cancelled();
+        Event::Found(found)
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     Agent,
     discover::LISTING,
+    fault::caught,
     patience::{Event, Lister, patient},
     shape::shape,
 };
@@ -220,7 +221,7 @@ impl Scout {
             };
             let agent = Arc::clone(&self.agent);
             let reading = read(agent, call.clone(), Box::new(listed), self.longest);
-            let task = self.agent.tracker.spawn(async move { Ok(reading.await) });
+            let task = self.agent.tracker.spawn(caught(async move { Ok(reading.await) }));
             self.running.push(Box::pin(async move {
                 patient(&call, task).await.unwrap_or_else(|error| Read::Broken(id, error))
             }));

@@ -175,7 +175,8 @@ fn fitting(text: &str, limit: usize) -> usize {
     text.len()
 }
 
-fn units(text: &str) -> usize {
+/// How long `text` is for the plane.
+pub(super) fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 

@@ -8,13 +8,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     command::{Done, Effect, Outcome},
+    fault::caught,
     lanes::Turn,
     patience::patient,
+    shape::units,
     shutting_down,
 };
 use crate::{
     exchange::{ReplyBody, Subscribed},
-    model::{Error, Subscription},
+    model::{Error, Subscription, Texts},
     provider::{Call, Revoked},
 };
 
@@ -23,6 +25,9 @@ const UNDO_TRIES: u32 = 5;
 
 /// How long one try may take.
 const UNDO_BUDGET: Duration = Duration::from_secs(20);
+
+/// The longest name and value that the plane stores with a subscription, in UTF-16 units.
+const STORED: (usize, usize) = (128, 4_000);
 
 /// A grant whose reply is on its way, and all that undoing it needs.
 pub(super) struct Made {
@@ -43,6 +48,12 @@ impl Agent {
         let mut undo = subscription.clone();
         undo.metadata.extend(grant.metadata.clone());
         let made = Made { api_id: api_id.to_owned(), subscription: undo, turn };
+        if let Some(name) = unstorable(&grant.metadata) {
+            self.undo(made, "the plane cannot store what was made").await;
+            return Err(Error::bug(format!(
+                "the grant's `{name}` is longer than the plane can store; the grant was removed again, please report this"
+            )));
+        }
         let body = ReplyBody::Subscribe(Some(Subscribed {
             subscription_id: subscription.id.clone(),
             api_key: grant.api_key,
@@ -70,7 +81,7 @@ impl Agent {
     }
 
     /// Removes a grant that the plane does not know of. Tried several times: nobody else will.
-    pub(super) async fn undo(self: &Arc<Self>, made: Made) {
+    pub(super) async fn undo(self: &Arc<Self>, made: Made, why: &str) {
         let Made { api_id, subscription, turn } = made;
         let mut pause = Duration::from_secs(1);
         for left in (0..UNDO_TRIES).rev() {
@@ -81,7 +92,7 @@ impl Agent {
                         api = api_id,
                         subscription = subscription.id,
                         already_gone = revoked == Revoked::AlreadyGone,
-                        "the answer to SUBSCRIBE did not reach the plane: its grant was removed again"
+                        "{why}: its grant was removed again"
                     );
                     drop(turn);
                     return;
@@ -104,6 +115,7 @@ impl Agent {
         }
     }
 
+    /// One try of [`undo`](Self::undo).
     async fn undo_once(self: &Arc<Self>, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error> {
         let call = Call {
             id: format!("undo-{}", subscription.id),
@@ -113,8 +125,15 @@ impl Agent {
         };
         let (agent, api_id, subscription) = (Arc::clone(self), api_id.to_owned(), subscription.clone());
         let undoing = call.clone();
-        let task =
-            self.tracker.spawn(async move { agent.provider.unsubscribe(&undoing, &api_id, &subscription).await });
+        let work = async move { agent.provider.unsubscribe(&undoing, &api_id, &subscription).await };
+        let task = self.tracker.spawn(caught(work));
         patient(&call, task).await
     }
+}
+
+/// The name of an entry that the plane could not store: its database would refuse the subscription after all, and
+/// nobody could undo the grant.
+fn unstorable(metadata: &Texts) -> Option<&str> {
+    let long = |(name, value): &(&String, &String)| units(name) > STORED.0 || units(value) > STORED.1;
+    metadata.iter().find(long).map(|(name, _)| name.as_str())
 }

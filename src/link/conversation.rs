@@ -100,6 +100,7 @@ impl Conversation<'_, '_> {
         let period = retry.ping.max(Duration::from_millis(1));
         let mut ping = interval_at(Instant::now() + period, period);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut settled = false;
         loop {
             let connected = born.is_some();
             let dead = wire.dies_at(retry.silence);
@@ -107,6 +108,10 @@ impl Conversation<'_, '_> {
                 biased;
                 () = self.shutdown.cancelled() => return Leave { end: End::Shutdown, code: Some(close::NORMAL) },
                 _ = ping.tick(), if connected => wire.ping(),
+                () = sleep_until(born.map_or(answer_by, |born| born + retry.reset_after)), if connected && !settled => {
+                    settled = true;
+                    self.life.settled();
+                }
                 () = sleep_until(answer_by), if !connected => {
                     let wait = humantime::format_duration(retry.handshake);
                     return Leave::dead(format!("{} did not answer HELLO within {wait}", self.endpoint));
@@ -197,7 +202,8 @@ impl Conversation<'_, '_> {
                 return Some(Leave { end: End::GoodBye { reconnect: *reconnect }, code: Some(code) });
             }
             CommandBody::Unknown { kind, fault } => {
-                warn!(kind, fault, "the plane sent a command that this release does not understand");
+                let integration = &self.settings.integration_id;
+                warn!(integration, kind, fault, "the plane sent a command that this release does not understand");
                 command.fail(match fault {
                     Some(fault) => format!("This agent cannot read the command '{kind}': {fault}"),
                     None => format!("This agent does not know the command '{kind}'"),
@@ -216,9 +222,22 @@ impl Conversation<'_, '_> {
                 return None;
             }
         };
-        match exchange::encode(&Message::Reply(reply), &self.settings.connector.limits) {
+        let limits = &self.settings.connector.limits;
+        let encoded = exchange::encode(&Message::Reply(reply), limits).or_else(|error| match command.body {
+            // Without an answer the plane throws the agent out: the detail is not worth that.
+            CommandBody::HealthCheck => {
+                let body = ReplyBody::HealthCheck { healthy: true, detail: None };
+                exchange::encode(&Message::Reply(command.succeed(body)), limits)
+            }
+            _ => Err(error),
+        });
+        match encoded {
             Ok(bytes) => wire.answer(bytes),
-            Err(error) => warn!(%error, "an answer of the link's own could not be sent"),
+            Err(error) => warn!(
+                integration = self.settings.integration_id,
+                kind = command.body.kind(),
+                "an answer of the link's own could not be sent: {error}"
+            ),
         }
         None
     }

@@ -32,8 +32,9 @@ pub use probe::{Step, Tried, probe};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -125,7 +126,12 @@ impl Link {
         loop {
             let count = self.endpoints.len();
             let Some(endpoint) = self.endpoints.get(turn % count.max(1)) else { break };
-            let Ending { end, lived } = self.once(endpoint, &mut life, &shutdown).await;
+            // A fault of ours costs the session it happened in, not the link.
+            let Ending { end, lived } =
+                AssertUnwindSafe(self.once(endpoint, &mut life, &shutdown)).catch_unwind().await.unwrap_or_else(|_| {
+                    let error = Error::bug("a fault of this program ended the session; please report what it printed");
+                    Ending { end: End::Failed(error), lived: None }
+                });
             if matches!(end, End::Shutdown) {
                 break;
             }

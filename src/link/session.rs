@@ -39,6 +39,13 @@ pub struct Outgoing {
     pub written: oneshot::Sender<()>,
 }
 
+impl Outgoing {
+    /// Whether nobody waits any more for it to be written: it must not be begun.
+    pub fn is_given_up(&self) -> bool {
+        self.written.is_closed()
+    }
+}
+
 struct Shared {
     waiting: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
     gone: CancellationToken,
@@ -72,7 +79,7 @@ pub fn pair(limits: Limits) -> (Session, SessionEnd) {
 }
 
 impl Session {
-    /// Sends `reply`; done when its last byte was handed to the socket.
+    /// Sends `reply`; done when its last byte was handed to the socket. Dropped before it was begun, it is not sent.
     pub async fn reply(&self, reply: Reply) -> Result<(), AskError> {
         self.send(&Message::Reply(reply)).await
     }
@@ -84,6 +91,8 @@ impl Session {
         self.shared.waiting().insert(command.id.clone(), told);
         self.send(&Message::Command(command)).await?;
         let reply = tokio::select! {
+            biased;
+            // First: a reply that came in the session's last moment has come.
             reply = tokio::time::timeout(wait, reply) => reply.map_err(|_| AskError::Silence(wait))?,
             () = self.shared.gone.cancelled() => return Err(Gone.into()),
         };
@@ -116,19 +125,25 @@ impl Session {
         let (written, done) = oneshot::channel();
         tokio::select! {
             biased;
-            () = self.shared.gone.cancelled() => Err(Gone.into()),
+            // First: what was written in the session's last moment was written, and the peer may have read it.
             sent = async {
                 self.out.send(Outgoing { bytes, written }).await.map_err(|_| Gone)?;
                 done.await.map_err(|_| Gone)
             } => Ok(sent?),
+            () = self.shared.gone.cancelled() => Err(Gone.into()),
         }
     }
 }
 
 impl SessionEnd {
-    /// The next message to be written; `None` when no handle is left.
+    /// The next message to be written; `None` when no handle is left. What its sender has given up is passed over.
     pub async fn next(&mut self) -> Option<Outgoing> {
-        self.out.recv().await
+        loop {
+            let outgoing = self.out.recv().await?;
+            if !outgoing.is_given_up() {
+                return Some(outgoing);
+            }
+        }
     }
 
     /// Hands a reply to whoever waits for it; `false` when nobody does.

@@ -10,10 +10,12 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{Endpoint, Session, policy::End};
-use crate::model::Error;
 
 /// How often a link that cannot connect, for always the same reasons, says so again.
 const REMINDER: Duration = Duration::from_mins(10);
+
+/// So many sessions in a row that died young are not told of one by one any more.
+const FLAPPING: u32 = 2;
 
 /// Reasons that are remembered within one outage.
 const REASONS: usize = 32;
@@ -62,10 +64,12 @@ pub(super) struct Life<'a> {
     lost: (SystemTime, Instant),
     /// Whether there ever was a session.
     was_connected: bool,
+    /// How many sessions in a row died young.
+    brief: u32,
     outage: Outage,
 }
 
-/// What has been said since the last session.
+/// What has been said since the last session; of sessions that die young one after the other, since the last that held.
 #[derive(Default)]
 struct Outage {
     tries: u32,
@@ -76,13 +80,13 @@ struct Outage {
 impl<'a> Life<'a> {
     pub(super) fn new(states: &'a watch::Sender<State>, integration: &'a str) -> Self {
         let lost = (SystemTime::now(), Instant::now());
-        Self { states, integration, lost, was_connected: false, outage: Outage::default() }
+        Self { states, integration, lost, was_connected: false, brief: 0, outage: Outage::default() }
     }
 
     /// A try begins.
     pub(super) fn connecting(&mut self, endpoint: &Endpoint) {
         self.outage.tries = self.outage.tries.saturating_add(1);
-        if self.outage.tries == 1 {
+        if self.outage.tries == 1 && !self.is_flapping() {
             info!(integration = self.integration, %endpoint, "connecting to the plane");
         } else {
             debug!(integration = self.integration, %endpoint, try_number = self.outage.tries, "connecting to the plane");
@@ -93,19 +97,36 @@ impl<'a> Life<'a> {
     /// HELLO has been answered.
     pub(super) fn connected(&mut self, endpoint: &Endpoint, session: Session) {
         let tries = self.outage.tries;
-        if self.was_connected || tries > 1 {
+        if self.is_flapping() {
+            debug!(integration = self.integration, %endpoint, tries, "connected to the plane once more");
+        } else if self.was_connected || tries > 1 {
             let away = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
             info!(integration = self.integration, %endpoint, tries, %away, "connected to the plane again");
         } else {
             info!(integration = self.integration, %endpoint, "connected to the plane");
         }
         self.was_connected = true;
-        self.outage = Outage::default();
+        if self.is_flapping() {
+            self.outage.tries = 0;
+        } else {
+            self.outage = Outage::default();
+        }
         self.states.send_replace(State::Connected { since: SystemTime::now(), session });
+    }
+
+    /// The session has lived long enough to be trusted: what was said before it may be said again.
+    pub(super) fn settled(&mut self) {
+        if self.is_flapping() {
+            info!(integration = self.integration, "connected to the plane again, and the session holds");
+        }
+        self.brief = 0;
+        self.outage = Outage::default();
     }
 
     /// A session has ended; what comes next is said by whoever calls next.
     pub(super) fn lost(&mut self, end: &End) {
+        // Counts for nothing after `settled`, which makes it nought.
+        self.brief = self.brief.saturating_add(1);
         self.lost = (SystemTime::now(), Instant::now());
         self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
     }
@@ -113,7 +134,8 @@ impl<'a> Life<'a> {
     /// The next try comes after `delay`.
     pub(super) fn waiting(&mut self, end: &End, delay: Duration) {
         match end {
-            End::Failed(error) => self.reason(error, delay),
+            End::Failed(error) => self.reason(error.class().word(), error.sentence(), delay),
+            End::GoodBye { .. } if self.is_flapping() => self.reason("good-bye", &why(end), delay),
             End::GoodBye { .. } | End::Shutdown => {
                 let wait = humantime::format_duration(whole_millis(delay));
                 info!(integration = self.integration, %wait, "{}; connecting again", why(end));
@@ -147,20 +169,30 @@ impl<'a> Life<'a> {
         self.states.send_replace(State::Closed);
     }
 
+    fn is_flapping(&self) -> bool {
+        self.brief >= FLAPPING
+    }
+
     /// Each reason is told once an outage; all of them together again every ten minutes.
-    fn reason(&mut self, error: &Error, delay: Duration) {
+    fn reason(&mut self, class: &str, error: &str, delay: Duration) {
         let wait = humantime::format_duration(whole_millis(delay));
-        let class = error.class().word();
-        let known = self.outage.reasons.contains(error.sentence());
+        let known = self.outage.reasons.contains(error);
         if !known && self.outage.reasons.len() < REASONS {
-            self.outage.reasons.insert(error.sentence().to_owned());
+            self.outage.reasons.insert(error.to_owned());
             self.outage.reminded.get_or_insert_with(Instant::now);
             warn!(integration = self.integration, class, %wait, "not connected: {error}");
         } else if self.outage.reminded.is_none_or(|last| last.elapsed() >= REMINDER) {
             self.outage.reminded = Some(Instant::now());
             let since = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
-            let tries = self.outage.tries;
-            warn!(integration = self.integration, class, %wait, %since, tries, "still not connected: {error}");
+            let (tries, sessions) = (self.outage.tries, self.brief);
+            if self.is_flapping() {
+                warn!(
+                    integration = self.integration,
+                    class, %wait, sessions, "connected again and again, and lost each time: {error}"
+                );
+            } else {
+                warn!(integration = self.integration, class, %wait, %since, tries, "still not connected: {error}");
+            }
         } else {
             debug!(integration = self.integration, class, %wait, "not connected: {error}");
         }

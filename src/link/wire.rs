@@ -180,6 +180,8 @@ impl Wire {
             if let Some(message) = self.next_frame() {
                 Pin::new(&mut self.socket).start_send(message)?;
                 self.unflushed = true;
+                // The flush before has told that all was written, also when this one waited behind it.
+                self.wants_to_write();
             } else if self.unflushed {
                 ready!(Pin::new(&mut self.socket).poll_flush(context))?;
                 self.unflushed = false;
@@ -189,6 +191,8 @@ impl Wire {
                     let _ = written.send(());
                 }
             } else {
+                // Also where the message that waited was given up.
+                self.busy = None;
                 return Poll::Ready(Ok(()));
             }
         }
@@ -221,8 +225,12 @@ impl Wire {
         if let Some(rest) = self.answers.pop_front() {
             return Some(Cut { rest, begun: false, written: None });
         }
-        let Outgoing { bytes, written } = self.following.take()?;
+        let outgoing = self.following.take()?;
         self.has_room = true;
+        if outgoing.is_given_up() {
+            return None;
+        }
+        let Outgoing { bytes, written } = outgoing;
         Some(Cut { rest: bytes.into(), begun: false, written: Some(written) })
     }
 }

@@ -88,7 +88,10 @@ async fn a_panic_is_that_commands_error() {
     let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
     assert!(sentence(&reply).contains("a fault of this program"));
     assert!(!sentence(&reply).contains("bolt"));
-    assert_eq!(log.with("a bolt came loose").len(), 1);
+    let said = log.with("a bolt came loose");
+    assert_eq!(said.len(), 1);
+    assert!(said[0].contains(file!()), "where it happened: {}", said[0]);
+    assert!(log.text().contains("agent::tests::commands"), "a backtrace");
     // Nothing is left locked.
     let reply = rig.ask(&mut line, "c2", unsubscribe("s1")).await;
     assert_eq!(reply.status, Status::Succeeded);

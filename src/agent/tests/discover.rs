@@ -168,3 +168,71 @@ async fn a_list_that_never_ends_is_not_joined_for_ever() {
     assert!(discovered(&rig.ask(&mut line, "c2", CommandBody::Discover).await).partial);
     assert_eq!(rig.gateway.count("list"), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_panics_is_an_error_and_the_next_one_begins_anew() {
+    let rig = Rig::new(Gateway::of(&[]).list(|_, out| async move {
+        out.send(found("orders", "a")).await.ok();
+        panic!("a bolt came loose")
+    }));
+    let mut line = rig.connect();
+    for (n, id) in ["c1", "c2"].into_iter().enumerate() {
+        let reply = rig.ask(&mut line, id, CommandBody::Discover).await;
+        assert!(sentence(&reply).contains("a fault of this program"));
+        assert_eq!(rig.gateway.count("list"), n + 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_was_stopped_before_its_end_is_not_taken_for_whole() {
+    let log = Log::new();
+    // It says that all went well when it is told to stop, as a provider may.
+    let rig = Rig::new(Gateway::of(&[]).list(|call, out| async move {
+        out.send(found("orders", "a")).await.ok();
+        call.cancel.cancelled().await;
+        Ok(())
+    }));
+    let mut line = rig.connect();
+    assert!(discovered(&rig.ask(&mut line, "c1", CommandBody::Discover).await).partial);
+    tokio::time::sleep(secs(510)).await;
+    let begin = Instant::now();
+    let reply = rig.ask(&mut line, "c2", CommandBody::Discover).await;
+    assert_eq!(names(&reply), ["orders"]);
+    assert_eq!(log.with("WARN").len(), 1, "{}", log.text());
+    assert!(rig.agent.health_detail().borrow().as_deref().is_some_and(|detail| detail.contains("before it was whole")));
+    assert_eq!(begin.elapsed().as_secs(), 40, "ten minutes after it found something last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_health_detail_is_bounded() {
+    let rig = Rig::new(Gateway::of(&[]).list(|_, out| async move {
+        for n in 0..500 {
+            let error = Error::unavailable("it does not answer");
+            out.send(Found::Failed { source: format!("account {n}"), error }).await.ok();
+        }
+        out.send(found("orders", "a")).await.ok();
+        Ok(())
+    }));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", CommandBody::Discover).await;
+    let detail = rig.agent.health_detail().borrow().clone().unwrap();
+    assert!(detail.contains("account 0") && detail.contains("and 480 more") && detail.len() < 2_000, "{detail}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estate_larger_than_a_message_is_never_swallowed() {
+    // 13,200 APIs with the longest names there are, in the plane's real limits.
+    let rig = Rig::new(Gateway::of(&[]).list(|_, out| async move {
+        for n in 0..13_200 {
+            let mut one = listed(&format!("eu-central-1:{n:010}:{}", "s".repeat(128)), "a");
+            one.api.name = "ü".repeat(512);
+            out.send(Found::Api(Box::new(one))).await.ok();
+        }
+        Ok(())
+    }));
+    let mut line = rig.connect();
+    let reply = rig.ask(&mut line, "c1", CommandBody::Discover).await;
+    let told = discovered(&reply);
+    assert!(told.partial, "the console then ingests everything");
+    assert!(told.apis.len() > 5_000 && told.apis.len() < 13_200, "{}", told.apis.len());
+}

@@ -151,3 +151,42 @@ async fn a_list_that_nobody_waits_for_holds_up_nothing() {
     assert!(rig.agent.drain(secs(8)).await);
     assert_eq!(begin.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_start_was_being_answered_at_the_signal_gets_its_done() {
+    let rig = Rig::new(Gateway::of(&["orders"]));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", start("job-1", &[]));
+    let reply = line.end.next().await.unwrap();
+    let agent = Arc::clone(&rig.agent);
+    let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+    tokio::task::yield_now().await;
+    reply.written.send(()).unwrap();
+    let last = line.ingest().await;
+    assert!(last.done && last.apis.is_empty(), "the plane knows the job, and would wait for it: {last:?}");
+    line.accept(&last);
+    assert!(draining.await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_served_in_every_moment_of_a_drain() {
+    for moment in [0, 1_000, 3_000, 5_900] {
+        let rig = Rig::new(Gateway::of(&["orders"]).unsubscribe(|_, subscription| async move {
+            // What keeps the drain open until its last two seconds.
+            if subscription.id == "slow" {
+                std::future::pending::<()>().await;
+            }
+            Ok(Revoked::Deleted)
+        }));
+        let mut line = rig.connect();
+        rig.deliver(&line, "c1", unsubscribe("slow"));
+        tokio::task::yield_now().await;
+        let agent = Arc::clone(&rig.agent);
+        let draining = tokio::spawn(async move { agent.drain(secs(8)).await });
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        for (id, body) in [("c2", subscribe("s1")), ("c3", unsubscribe("s1"))] {
+            assert_eq!(rig.ask(&mut line, id, body).await.status, Status::Succeeded, "{id} at {moment} ms");
+        }
+        assert!(!draining.await.unwrap(), "the slow one never ends");
+    }
+}

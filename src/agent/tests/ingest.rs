@@ -344,3 +344,57 @@ async fn a_list_that_does_not_end_ends_the_job_all_the_same() {
     tokio::time::sleep(secs(1)).await;
     assert_eq!(log.with("the list broke off").len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_takes_an_hour_is_handed_over_whole() {
+    // A call for each of thousands of APIs, at the gateway's pace.
+    let rig = Rig::new(Gateway::of(&[]).list(|call, out| async move {
+        for n in 0..60 {
+            if call.cancel.is_cancelled() || Instant::now() > call.deadline {
+                return Err(Error::unavailable("out of time"));
+            }
+            out.send(found(&format!("api-{n}"), "a")).await.ok();
+            tokio::time::sleep(secs(60)).await;
+        }
+        Ok(())
+    }));
+    let log = Log::new();
+    let mut line = rig.connect();
+    assert_eq!(total(&rig.ask(&mut line, "c1", start("job-1", &[])).await), 1);
+    let batches = line.take_job().await;
+    assert_eq!(sent(&batches).len(), 60);
+    assert!(batches.windows(2).all(|pair| pair[1].at - pair[0].at <= secs(31)), "the plane hears of the job");
+    rig.idle().await;
+    assert_eq!(log.with("ingest done").len(), 1, "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_jobs_batch_under_way_is_waited_for_before_its_done() {
+    let rig = Rig::new(gateway_of(&numbered(60)));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    let first = line.ingest().await;
+    rig.deliver(&line, "c2", start("job-2", &["api-007"]));
+    assert_eq!(total(&line.reply("c2").await), 1);
+    // The plane is busy with what it was sent.
+    assert!(line.is_quiet_for(secs(14)).await);
+    line.accept(&first);
+    let last = line.ingest().await;
+    assert_eq!((last.job.as_str(), last.done), ("job-1", true));
+    line.accept(&last);
+    assert_eq!(sent(&line.take_job().await), ["api-007"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plane_that_says_nothing_to_the_first_job_does_not_hold_up_the_second() {
+    let rig = Rig::new(gateway_of(&numbered(60)));
+    let mut line = rig.connect();
+    rig.ask(&mut line, "c1", start("job-1", &[])).await;
+    line.ingest().await;
+    let begin = Instant::now();
+    rig.deliver(&line, "c2", start("job-2", &["api-007"]));
+    line.reply("c2").await;
+    assert!(line.ingest().await.done, "the first one's");
+    assert_eq!(line.ingest().await.job, "job-2");
+    assert!(begin.elapsed() < secs(60), "{:?}", begin.elapsed());
+}

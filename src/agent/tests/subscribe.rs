@@ -172,3 +172,71 @@ async fn the_next_command_waits_until_the_grant_is_undone() {
     rig.ask(&mut line, "c2", subscribe("s1")).await;
     assert_eq!(start.elapsed().as_secs(), 4);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_whose_reply_was_written_in_the_sessions_last_moment_stays() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    let reply = line.end.next().await.unwrap();
+    // The plane has read it, and closes in the same breath.
+    reply.written.send(()).unwrap();
+    drop(line);
+    rig.idle().await;
+    assert_eq!(rig.gateway.calls(), ["subscribe s1"], "the plane was told of a success");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_whose_reply_the_socket_does_not_take_in_time_is_undone_and_the_reply_not_sent() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    let begin = Instant::now();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    while rig.gateway.count("unsubscribe") == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(begin.elapsed().as_secs(), 58, "the plane gives up at 60 s, and takes the subscription as rejected");
+    rig.idle().await;
+    assert!(line.is_quiet_for(secs(60)).await, "no success is told of what is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_the_plane_cannot_store_is_undone() {
+    for (name, value, fits) in [
+        ("n".repeat(128), "v".repeat(4_000), true),
+        ("n".into(), "v".repeat(4_001), false),
+        ("n".repeat(129), "v".into(), false),
+    ] {
+        let metadata = Texts::from([(name, value)]);
+        let rig = Rig::new(Gateway::of(&[]).subscribe(move |_, _| {
+            let metadata = metadata.clone();
+            async move { Ok(Grant { api_key: Some(SecretString::from(KEY)), metadata }) }
+        }));
+        let mut line = rig.connect();
+        let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
+        assert_eq!(reply.status == Status::Succeeded, fits, "{reply:?}");
+        assert_eq!(rig.gateway.count("unsubscribe"), usize::from(!fits));
+        if !fits {
+            assert!(sentence(&reply).contains("longer than the plane can store"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_unheard_is_carried_out_when_it_is_delivered_again() {
+    let rig = Rig::new(Gateway::of(&[]).subscribe(|call, subscription| async move {
+        tokio::select! {
+            () = tokio::time::sleep(secs(5)) => Ok(grant(&subscription.id)),
+            () = call.cancel.cancelled() => Err(Error::unavailable("cancelled; removed")),
+        }
+    }));
+    let line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    tokio::time::sleep(secs(1)).await;
+    drop(line);
+    rig.idle().await;
+    let mut line = rig.connect();
+    let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
+    assert_eq!(reply.status, Status::Succeeded, "{reply:?}");
+    assert_eq!(rig.gateway.calls(), ["subscribe s1", "subscribe s1"]);
+}

@@ -5,7 +5,10 @@ use std::io;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::*;
-use crate::plane::Behaviour;
+use crate::{
+    exchange::{self, CommandBody, Message},
+    plane::Behaviour,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_plane_that_is_away_for_hours_is_tried_once_a_minute_at_most_often() {
@@ -87,16 +90,32 @@ impl<'a> MakeWriter<'a> for Lines {
     }
 }
 
+impl Lines {
+    /// Everything that this thread logs, at every level, while the guard lives.
+    fn hear() -> (Self, tracing::subscriber::DefaultGuard) {
+        let lines = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(lines.clone())
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        (lines, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).expect("UTF-8")
+    }
+
+    fn count(&self, level: &str, word: &str) -> usize {
+        let text = self.text();
+        text.lines().filter(|line| line.trim_start().starts_with(level) && line.contains(word)).count()
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_outage_of_hours_is_a_few_lines_and_no_line_holds_the_token() {
-    let lines = Lines::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(lines.clone())
-        .with_ansi(false)
-        .without_time()
-        .finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (lines, guard) = Lines::hear();
     let plane = plane();
     plane.behave(Behaviour::HangUp);
     let mut world = World::of(&plane);
@@ -107,15 +126,49 @@ async fn an_outage_of_hours_is_a_few_lines_and_no_line_holds_the_token() {
     world.shut_down().await;
     drop(guard);
 
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).expect("UTF-8");
-    let count = |level: &str, word: &str| {
-        text.lines().filter(|line| line.trim_start().starts_with(level) && line.contains(word)).count()
-    };
-    assert_eq!(count("WARN", ": not connected: "), 1, "{text}");
-    let reminders = count("WARN", "still not connected");
+    let text = lines.text();
+    assert_eq!(lines.count("WARN", ": not connected: "), 1, "{text}");
+    let reminders = lines.count("WARN", "still not connected");
     let expected = usize::try_from(away.as_secs() / 600).expect("few");
     assert!(reminders >= 2 && reminders <= expected, "{reminders} in {away:?}");
-    assert_eq!(count("INFO", "connected to the plane again"), 1, "{text}");
-    assert_eq!(count("INFO", "the link is closed"), 1, "{text}");
+    assert_eq!(lines.count("INFO", "connected to the plane again"), 1, "{text}");
+    assert_eq!(lines.count("INFO", "the link is closed"), 1, "{text}");
     assert!(!text.contains("plane-token"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_die_young_for_hours_are_a_few_lines() {
+    let (lines, guard) = Lines::hear();
+    let plane = plane();
+    plane.behave(Behaviour::CutAfterHello);
+    let mut world = World::of(&plane);
+    world.dialled(200).await;
+    let away = world.memory.began.elapsed();
+    plane.behave(Behaviour::Faithful);
+    let session = world.connected().await;
+    tokio::time::sleep(2 * MINUTE).await;
+    assert!(!session.is_gone());
+    world.shut_down().await;
+    drop(guard);
+
+    let text = lines.text();
+    let told = lines.count("INFO", "") + lines.count("WARN", "");
+    let reminders = lines.count("WARN", "connected again and again, and lost each time");
+    assert!(reminders >= 2 && told <= 15 + reminders, "{told} lines in {away:?}\n{text}");
+    assert_eq!(lines.count("INFO", "and the session holds"), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_agent_on_the_integration_is_one_line() {
+    let (lines, guard) = Lines::hear();
+    let plane = plane();
+    let first = World::of(&plane);
+    plane.connected(ID).await;
+    let primary = Command { id: "p".into(), body: CommandBody::Primary { primary: false } };
+    let bytes = exchange::encode(&Message::Command(primary), &Limits::default()).expect("short");
+    plane.send_raw(ID, bytes).await.expect("sent");
+    plane.until(|plane| plane.seen().primaries == 2).await;
+    first.shut_down().await;
+    drop(guard);
+    assert_eq!(lines.count("INFO", "another agent is connected"), 1, "{}", lines.text());
 }

@@ -148,3 +148,47 @@ async fn what_is_no_message_at_all_is_closed_with_1002() {
     assert!(world.waiting().await.contains("8 bytes"));
     plane.until(|plane| plane.endings().iter().any(|ending| ending.code == Some(1002))).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_detail_that_fits_in_no_message_costs_no_health_check() {
+    let plane = plane();
+    let (_tell, detail) = watch::channel(Some("it is slow; ".repeat(1_000)));
+    let mut settings = settings(&["http://plane"]);
+    settings.connector.limits.message = 4_096;
+    let _world = World::with(settings, memory([("plane", at(&plane))]), |link| link.with_detail(detail));
+    plane.connected(ID).await;
+    let reply = plane.send(ID, CommandBody::HealthCheck).await.expect("a reply");
+    assert!(matches!(reply.body, ReplyBody::HealthCheck { healthy: true, detail: None }));
+}
+
+/// A receiver with a fault of ours.
+struct Loose;
+
+impl Receiver for Loose {
+    fn command(self: Arc<Self>, _: Command, _: Session) {
+        panic!("a bolt came loose")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_costs_the_session_and_not_the_link() {
+    let plane = plane();
+    let dial = memory([("plane", at(&plane))]);
+    let link = Link::new(settings(&["http://plane"]), dial, Arc::new(Loose), 7).expect("settings");
+    let state = link.state();
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { link.run(shutdown).await }
+    });
+    for upgrades in 1..=3 {
+        plane.connected(ID).await;
+        assert_eq!(plane.seen().upgrades, upgrades);
+        assert!(plane.send(ID, CommandBody::Discover).await.is_err());
+        plane.disconnected(ID).await;
+    }
+    plane.connected(ID).await;
+    shutdown.cancel();
+    running.await.expect("the link ends well");
+    assert!(matches!(*state.borrow(), State::Closed));
+}

@@ -104,28 +104,111 @@ async fn frames_keep_the_limit_and_a_health_check_waits_for_one_message_only() {
     let mut kinds = Vec::new();
     let mut frames = 0;
     while !kinds.contains(&"health") || kinds.len() < 4 {
-        let mut head = [0; 2];
-        raw.read_exact(&mut head).await.expect("a frame");
-        let mut len = usize::from(head[1] & 0x7f);
-        if len == 126 {
-            len = usize::from(raw.read_u16().await.expect("a length"));
-        }
-        assert!(len <= 1000, "a frame of {len} bytes");
-        let mask = raw.read_u32().await.expect("a mask").to_be_bytes();
-        let mut payload = vec![0; len];
-        raw.read_exact(&mut payload).await.expect("a payload");
-        for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
-            *byte ^= mask;
-        }
+        let frame = frame(&mut raw).await;
+        assert!(frame.payload.len() <= 1000, "a frame of {} bytes", frame.payload.len());
         frames += 1;
-        match head[0] & 0x0f {
-            2 if payload.starts_with(b"t:REPLY") => kinds.push("health"),
+        match frame.kind {
+            2 if frame.payload.starts_with(b"t:REPLY") => kinds.push("health"),
             2 => kinds.push("ingest"),
             _ => {}
         }
     }
     assert!(frames > 40, "{frames}");
     assert_ne!(kinds.last(), Some(&"health"), "{kinds:?}");
+}
+
+/// A frame as it is on the stream.
+struct Raw {
+    last: bool,
+    kind: u8,
+    payload: Vec<u8>,
+}
+
+async fn frame(raw: &mut DuplexStream) -> Raw {
+    let mut head = [0; 2];
+    raw.read_exact(&mut head).await.expect("a frame");
+    let len = match head[1] & 0x7f {
+        126 => u64::from(raw.read_u16().await.expect("a length")),
+        127 => raw.read_u64().await.expect("a length"),
+        len => len.into(),
+    };
+    let mask = raw.read_u32().await.expect("a mask").to_be_bytes();
+    let mut payload = vec![0; usize::try_from(len).expect("not so long")];
+    raw.read_exact(&mut payload).await.expect("a payload");
+    for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
+        *byte ^= mask;
+    }
+    Raw { last: head[0] & 0x80 != 0, kind: head[0] & 0x0f, payload }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_as_long_as_a_frame_is_one_frame_and_a_longer_one_is_two() {
+    let (peer, mut streams) = scripted(1 << 20);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let mut raw = socket.into_inner();
+    let limit = Limits::default().frame;
+    let bare = exchange::encode(&Message::Command(long_ingest("1", 0)), &Limits::default()).expect("short").len();
+    for (over, lens) in [(0, vec![limit]), (1, vec![limit, 1]), (limit, vec![limit, limit])] {
+        let command = long_ingest("1", limit - bare + over);
+        let session = session.clone();
+        let asked = tokio::spawn(async move { session.ask(command, MINUTE).await });
+        let mut seen = Vec::new();
+        loop {
+            let frame = frame(&mut raw).await;
+            // Pings go in between.
+            if frame.kind < 3 {
+                assert_eq!(frame.kind, if seen.is_empty() { 2 } else { 0 }, "binary, then continued");
+                seen.push(frame.payload.len());
+                if frame.last {
+                    break;
+                }
+            }
+        }
+        assert_eq!(seen, lens);
+        asked.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_given_up_before_it_was_begun_is_not_sent() {
+    let (peer, mut streams) = scripted(1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let asks: Vec<_> = ["1", "2", "3"]
+        .into_iter()
+        .map(|id| {
+            let session = session.clone();
+            tokio::spawn(async move { session.ask(long_ingest(id, 20_000), MINUTE).await })
+        })
+        .collect();
+    // The first is under way; of those that wait, one at the wire and one in the queue, nobody waits any more.
+    tokio::time::sleep(SECOND).await;
+    asks[1].abort();
+    asks[2].abort();
+    tokio::time::sleep(SECOND).await;
+    let mut raw = socket.into_inner();
+    let mut begun = 0;
+    let reading = async {
+        loop {
+            begun += usize::from(frame(&mut raw).await.kind == 2);
+        }
+    };
+    // What came is taken; the peer stays alive by what it writes afterwards.
+    assert!(tokio::time::timeout(5 * SECOND, reading).await.is_err());
+    assert_eq!(begun, 1);
+    let quiet = async {
+        for _ in 0..30 {
+            raw.write_all(&[0x8a, 0]).await.expect("the link lives");
+            tokio::time::sleep(SECOND).await;
+            let mut waste = [0; 4096];
+            let _ = tokio::time::timeout(Duration::from_millis(1), raw.read(&mut waste)).await;
+        }
+    };
+    quiet.await;
+    assert!(!session.is_gone(), "nothing waits to be written: it is not stalled");
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,3 +62,12 @@ fn the_compose_file_hands_over_every_name_of_its_environment_file() {
         assert!(handed, "docker-compose.yaml does not make {variable} of {}", name.name);
     }
 }
+
+#[test]
+fn the_compose_file_hands_over_every_setting_of_the_agent_itself() {
+    let compose = fs::read_to_string(root().join("docker-compose.yaml")).unwrap();
+    for key in federation_agent::settings::PROCESS_KEYS {
+        let line = format!("- {}{}", federation_agent::settings::PROCESS_PREFIX, key.name);
+        assert!(compose.lines().any(|found| found.trim() == line), "docker-compose.yaml does not list `{line}`");
+    }
+}

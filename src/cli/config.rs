@@ -233,10 +233,10 @@ pub fn env() -> String {
         let _ = write!(text, "\n# {}\n{mark}{}={}\n", name.help, name.name, name.value);
     }
     text.push_str(
-        "\n\n# All other settings, by the agent's own names. Compose hands over only what docker-compose.yaml lists \
-         under\n# `environment:`, so that a list in AWS_REGION never reaches the AWS library: add a line there for what \
-         you take\n# from here. Any secret can come from a file: put the file's path into the same name with _FILE at \
-         its end.\n",
+        "\n\n# All other settings, by the agent's own names. Compose hands over those that begin with FEDERATION_AGENT_; \
+         for\n# another, add a line under `environment:` in docker-compose.yaml. (It does not hand over the whole file: a \
+         list in\n# AWS_REGION must never reach the AWS library.) Any secret can come from a file: put the file's path \
+         into the same\n# name with _FILE at its end.\n",
     );
     let _ = write!(text, "\n\n# ---- The agent itself ----\n");
     for key in PROCESS_KEYS {

@@ -117,6 +117,7 @@ fn faults_that_only_a_provider_or_the_network_sees_are_told_with_the_others() {
             .env("gravitee_integration_providers_1_type", "aws-api-gateway")
             .env("gravitee_integration_providers_1_integrationId", "two")
             .env("FEDERATION_AGENT_BATCH_APIS", "0")
+            .env("FEDERATION_AGENT_CA_FILE", &store)
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{command}");
@@ -128,9 +129,12 @@ fn faults_that_only_a_provider_or_the_network_sees_are_told_with_the_others() {
             "providers_1_configuration_region: must be set",
             "it holds no certificate",
             "FEDERATION_AGENT_BATCH_APIS=0",
+            ": holds no certificate",
         ] {
             assert_eq!(text.matches(fault).count(), 1, "{command}, {fault}:\n{text}");
         }
+        // The CA is read by the link and by each provider, and told once.
+        assert!(!text.contains("holds no certificate in PEM"), "{command}:\n{text}");
     }
 }
 

@@ -9,6 +9,9 @@ use crate::{
     settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
 };
 
+/// The variable that names certificates for the link and for the gateways: both would complain of it.
+const CA_FILE: &str = "FEDERATION_AGENT_CA_FILE";
+
 /// One configured gateway.
 pub(super) struct Gateway {
     /// Its settings.
@@ -44,11 +47,17 @@ pub(super) struct Ready {
 pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
     let Draft { process, connector, integrations, warnings, mut faults } = settings::draft(environment, &kinds());
     let gateways = build(integrations, &process, &mut faults);
-    let wired = connector.and_then(|connector| match wiring::network(&connector, &process) {
-        Ok(network) => Some((connector, network)),
-        Err(more) => {
-            add(&mut faults, more);
-            None
+    let wired = connector.and_then(|mut connector| {
+        if faults.0.iter().any(|fault| fault.variable == CA_FILE) {
+            // It has its fault; the link's own certificates are looked at all the same.
+            connector.tls.extra_ca = None;
+        }
+        match wiring::network(&connector, &process) {
+            Ok(network) => Some((connector, network)),
+            Err(more) => {
+                add(&mut faults, more);
+                None
+            }
         }
     });
     match wired {

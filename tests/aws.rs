@@ -10,6 +10,10 @@ mod suite;
 mod faults;
 #[path = "aws/likeness.rs"]
 mod likeness;
+#[path = "aws/once.rs"]
+mod once;
+#[path = "aws/shop.rs"]
+mod shop;
 
 use suite::{cases::run_all, peer::Peer, provider_cases};
 

@@ -100,6 +100,48 @@ fn all_faults_are_told_at_once_and_end_with_2() {
 }
 
 #[test]
+fn faults_that_only_a_provider_or_the_network_sees_are_told_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("empty.pem");
+    std::fs::write(&store, "no certificate").unwrap();
+    for command in ["run", "check", "config"] {
+        let output = agent()
+            .arg(command)
+            .env("gravitee_integration_connector_ws_endpoints_0", "https://plane.example.com")
+            .env("gravitee_integration_connector_ws_ssl_truststore_path", &store)
+            .env("gravitee_integration_providers_0_type", "aws-api-gateway")
+            .env("gravitee_integration_providers_0_integrationId", "one")
+            .env("gravitee_integration_providers_0_configuration_region", "europe")
+            .env("gravitee_integration_providers_0_configuration_roleArn", "admin")
+            .env("gravitee_integration_providers_0_configuration_accessKeyId", "AKIAEXAMPLE")
+            .env("gravitee_integration_providers_1_type", "aws-api-gateway")
+            .env("gravitee_integration_providers_1_integrationId", "two")
+            .env("FEDERATION_AGENT_BATCH_APIS", "0")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{command}");
+        let text = stdout(&output) + &stderr(&output);
+        for fault in [
+            "configuration_region=europe",
+            "configuration_roleArn=admin",
+            "configuration_secretAccessKey: is missing",
+            "providers_1_configuration_region: must be set",
+            "it holds no certificate",
+            "FEDERATION_AGENT_BATCH_APIS=0",
+        ] {
+            assert_eq!(text.matches(fault).count(), 1, "{command}, {fault}:\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_fault_names_the_compose_files_name_too() {
+    let output = agent().env("gravitee_integration_connector_ws_headers_0_value", "bearer ").output().unwrap();
+    let text = stderr(&output);
+    assert!(text.contains("[WS_AUTH_TOKEN in .env]") || text.contains("[INTEGRATION_ID in .env]"), "{text}");
+}
+
+#[test]
 fn without_any_setting_it_says_which_are_needed() {
     for command in [vec![], vec!["run"], vec!["check"], vec!["discover"], vec!["iam"]] {
         let output = agent().args(&command).output().unwrap();

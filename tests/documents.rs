@@ -1,5 +1,7 @@
 //! What the documents say is there: the log lines that are explained, and the files that are linked to.
 
+#![expect(clippy::unwrap_used, reason = "a document that cannot be read fails its test")]
+
 use std::{fs, path::Path};
 
 fn root() -> &'static Path {
@@ -58,5 +60,14 @@ fn the_compose_file_hands_over_every_name_of_its_environment_file() {
         let (start, mark) = (format!("- {variable}="), format!("${{{}", name.name));
         let handed = compose.lines().map(str::trim).any(|line| line.starts_with(&start) && line.contains(&mark));
         assert!(handed, "docker-compose.yaml does not make {variable} of {}", name.name);
+    }
+}
+
+#[test]
+fn the_compose_file_hands_over_every_setting_of_the_agent_itself() {
+    let compose = fs::read_to_string(root().join("docker-compose.yaml")).unwrap();
+    for key in federation_agent::settings::PROCESS_KEYS {
+        let line = format!("- {}{}", federation_agent::settings::PROCESS_PREFIX, key.name);
+        assert!(compose.lines().any(|found| found.trim() == line), "docker-compose.yaml does not list `{line}`");
     }
 }

@@ -15,7 +15,8 @@ const ONE: &str = "one";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connects_discovers_ingests_subscribes_and_unsubscribes() {
     let stage = Stage::set(&[ONE]).await;
-    let agent = stage.agent(&[]).await;
+    let mut agent = stage.agent(&[]).await;
+    soon("ready", agent.says("ready, waiting for the plane's commands; connected integrations: 1")).await;
 
     let found = soon("discover", stage.plane.discover(ONE)).await.unwrap();
     assert!(!found.partial);
@@ -202,6 +203,10 @@ async fn discover_tells_what_there_is_what_not_and_what_failed() {
     let text = said.join("\n");
     assert_eq!(status.code(), Some(0), "{text}");
     assert!(text.contains("Petstore (prod)") && text.contains("Bronze, Gold"), "{text}");
+    // All come from one source: it is named once, and the table fits a terminal of 80 columns.
+    assert_eq!(text.matches("account 123456789012, eu-west-1").count(), 1, "{text}");
+    let wide = said.iter().take_while(|line| !line.contains("APIs found")).filter(|line| line.chars().count() > 80);
+    assert_eq!(wide.count(), 0, "{text}");
 
     let (status, said) = Process::start(&["discover", "--output", "json"], stage.environment(&[])).end().await;
     assert_eq!(status.code(), Some(0));
@@ -210,7 +215,9 @@ async fn discover_tells_what_there_is_what_not_and_what_failed() {
 
     stage.gateway.fault(Failure::Denied.on(Operation::GetUsagePlans));
     let (status, said) = Process::start(&["discover"], stage.environment(&[])).end().await;
-    assert_eq!(status.code(), Some(1), "{}", said.join("\n"));
+    let text = said.join("\n");
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("nothing could be read") && !text.contains("APIs found"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -220,6 +227,8 @@ async fn check_tries_everything_and_is_never_given_a_command() {
     let text = said.join("\n");
     assert_eq!(status.code(), Some(0), "{text}");
     assert!(text.contains("✓") && text.contains("HELLO") && !text.contains("✗"), "{text}");
+    // The endpoint stands in one heading, not in every line.
+    assert_eq!(text.matches("http://").count(), 1, "{text}");
     assert_eq!(stage.plane.seen().hellos, 1);
     assert_eq!(stage.keys(), 0);
 

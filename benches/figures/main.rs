@@ -126,6 +126,9 @@ async fn large(binary: &Path) -> io::Result<()> {
     row("  time, without the pause of 1 s before the first batch", &format!("{:.1} s", working.as_secs_f64()), "");
     row("  documents a second", &format!("{:.0}", count(apis.len()) / working.as_secs_f64()), "");
 
+    let calls = total(&gateway.calls().await?);
+    row("  gateway calls, the exports among them", &calls.to_string(), "");
+
     let bare = bare(&gateway.url).await?;
     let ratio = working.as_secs_f64() / bare.as_secs_f64();
     row("  against the same documents fetched bare, one connection", &format!("{ratio:.2} x"), "");
@@ -133,8 +136,6 @@ async fn large(binary: &Path) -> io::Result<()> {
     let began = Instant::now();
     within("DISCOVER", plane.discover(INTEGRATION)).await?.map_err(io::Error::other)?;
     row(&format!("DISCOVER of {STAGES} stages"), &format!("{:.0} ms", millis(began.elapsed())), "");
-    let calls = total(&gateway.calls().await?);
-    row(&format!("gateway calls for all of that, {STAGES} exports among them"), &calls.to_string(), "");
     agent.end().await
 }
 

@@ -9,15 +9,16 @@ use tokio_util::sync::CancellationToken;
 use super::{
     arguments::TextOutput,
     exit::{Exit, Stop},
-    gateways::{self, Gateway},
+    gateways::{self, Gateway, Ready},
     start::{self, Habit},
     terminal::{self, Mark, Terminal},
     wiring,
 };
 use crate::{
     link::{self, Step, Tried},
+    model::Class,
     provider::{Call, Finding, Provider, Verdict},
-    settings::{self, Environment},
+    settings::{Environment, Integration},
 };
 
 /// How long the tries on one gateway may take in all.
@@ -35,8 +36,9 @@ struct Teller {
 }
 
 pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exit, Stop> {
-    let settings = settings::load(environment, &gateways::kinds())?;
-    start::log(&settings.process, environment, Habit::Quiet)?;
+    let Ready { process, connector, network, gateways, warnings } = gateways::ready(environment)?;
+    // What could be warned of is among the findings.
+    start::log(&process, environment, Habit::Silent)?;
     let mut teller =
         Teller { output, terminal: Terminal::of_stdout(environment), told: Vec::new(), bad: 0, doubtful: 0 };
     teller.finding(
@@ -44,25 +46,26 @@ pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exi
         &Finding {
             verdict: Verdict::Good,
             what: "settings".into(),
-            says: format!("read and complete; integrations: {}", settings.integrations.len()),
+            says: format!("read and complete; integrations: {}", gateways.len()),
         },
     );
-    for warning in &settings.warnings {
-        let (what, says) = ("settings".into(), warning.clone());
-        teller.finding("settings", &Finding { verdict: Verdict::Doubtful, what, says });
+    for warning in warnings {
+        teller.finding("settings", &Finding { verdict: Verdict::Doubtful, what: "settings".into(), says: warning });
     }
-    let gateways = gateways::build(settings.integrations, &settings.process)?;
-    let network = wiring::network(&settings.connector, &settings.process)?;
     let runtime = start::runtime()?;
     let tried = runtime.block_on(async {
         let cancel = start::cancelled_by_signal()?;
         for Gateway { integration, .. } in &gateways {
-            teller.heading(&format!("plane, for integration {} ({})", integration.id, integration.kind));
-            let link = wiring::link_settings(&settings.connector, &settings.process, integration);
-            let (steps, mut received) = mpsc::channel(QUEUE);
+            let link = wiring::link_settings(&connector, &process, integration);
+            let (steps, mut received) = mpsc::channel::<Tried>(QUEUE);
             let tell = async {
+                let mut place = String::new();
                 while let Some(step) = received.recv().await {
-                    teller.finding(&integration.id, &said(&step));
+                    if step.endpoint != place {
+                        place.clone_from(&step.endpoint);
+                        teller.heading(&format!("plane {place}, for integration {}", integration.id));
+                    }
+                    teller.step(integration, &step);
                 }
             };
             tokio::select! {
@@ -88,24 +91,24 @@ fn interrupted() -> Stop {
     Stop::failed("stopped by a signal before everything was tried")
 }
 
-/// A step of the way to the plane, as a finding.
-fn said(tried: &Tried) -> Finding {
-    let what = match tried.step {
-        Step::Connect => format!("{}: name and port", tried.endpoint),
-        Step::Tls => format!("{}: certificate", tried.endpoint),
-        Step::Upgrade => format!("{}: path and token", tried.endpoint),
-        Step::Hello => format!("{}: integration (HELLO)", tried.endpoint),
-    };
-    match &tried.outcome {
-        Ok(()) => Finding { verdict: Verdict::Good, what, says: format!("{} ms", tried.took.as_millis()) },
-        Err(error) => Finding { verdict: Verdict::Bad, what, says: error.sentence().to_owned() },
+/// What a good step has shown, for a person.
+fn shown(step: Step, integration: &Integration) -> String {
+    match step {
+        Step::Connect => "reached".into(),
+        Step::Tls => "trusted".into(),
+        Step::Upgrade => "right".into(),
+        Step::Hello => format!("the plane takes this agent for {} as {}", integration.id, integration.kind),
     }
 }
+
+/// What to look at when an endpoint is out of reach: its error knows only what the network said.
+const REACH: &str = "Check its address, whether the plane is up, and what stands in between (name service, firewall, \
+                     a proxy that is needed: HTTPS_PROXY)";
 
 async fn ask_gateway(teller: &mut Teller, id: &str, provider: &Arc<dyn Provider>, cancel: &CancellationToken) {
     let call = Call { id: "check".into(), deadline: Instant::now() + PATIENCE, cancel: cancel.clone() };
     let (findings, received) = mpsc::channel(QUEUE);
-    tokio::join!(provider.check(&call, findings), teller.all(id, received));
+    tokio::join!(provider.check(&call, findings), teller.all(id, received, cancel));
 }
 
 impl Teller {
@@ -115,11 +118,35 @@ impl Teller {
         }
     }
 
-    /// Tells all that come in about `about`.
-    async fn all(&mut self, about: &str, mut findings: mpsc::Receiver<Finding>) {
+    /// Tells all that come in about `about`, until a signal cuts off what would only fail for that.
+    async fn all(&mut self, about: &str, mut findings: mpsc::Receiver<Finding>, cancel: &CancellationToken) {
         while let Some(finding) = findings.recv().await {
-            self.finding(about, &finding);
+            if !cancel.is_cancelled() {
+                self.finding(about, &finding);
+            }
         }
+    }
+
+    /// Tells a step of the way to the plane. People read its endpoint in the heading, machines with the step.
+    fn step(&mut self, integration: &Integration, tried: &Tried) {
+        let step = match tried.step {
+            Step::Connect => "name and port",
+            Step::Tls => "certificate",
+            Step::Upgrade => "path and token",
+            Step::Hello => "integration (HELLO)",
+        };
+        let what = match self.output {
+            TextOutput::Text => step.to_owned(),
+            TextOutput::Json => format!("{}: {step}", tried.endpoint),
+        };
+        let (verdict, says) = match &tried.outcome {
+            Ok(()) => (Verdict::Good, format!("{}, {} ms", shown(tried.step, integration), tried.took.as_millis())),
+            Err(error) if tried.step == Step::Connect && error.class() == Class::Unavailable => {
+                (Verdict::Bad, format!("{}. {REACH}", error.sentence()))
+            }
+            Err(error) => (Verdict::Bad, error.sentence().to_owned()),
+        };
+        self.finding(&integration.id, &Finding { verdict, what, says });
     }
 
     fn finding(&mut self, about: &str, finding: &Finding) {

@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use super::gateways;
 use crate::{
     provider::KINDS,
     settings::{
@@ -44,7 +45,11 @@ pub fn tables() -> Vec<(&'static str, &'static KeyTable)> {
 
 /// What stands in `environment`, in the given format.
 pub fn render(environment: &Environment, format: Format) -> Rendered {
-    let explanation = explain(environment, &tables());
+    let mut explanation = explain(environment, &tables());
+    // Those that only the providers and the network see are among them.
+    if let Err(faults) = gateways::ready(environment) {
+        explanation.faults = faults.0;
+    }
     let faults = match format {
         Format::Text | Format::Json => explanation.faults.len(),
         Format::Markdown | Format::Env => 0,
@@ -228,10 +233,10 @@ pub fn env() -> String {
         let _ = write!(text, "\n# {}\n{mark}{}={}\n", name.help, name.name, name.value);
     }
     text.push_str(
-        "\n\n# All other settings, by the agent's own names. Compose hands over only what docker-compose.yaml lists \
-         under\n# `environment:`, so that a list in AWS_REGION never reaches the AWS library: add a line there for what \
-         you take\n# from here. Any secret can come from a file: put the file's path into the same name with _FILE at \
-         its end.\n",
+        "\n\n# All other settings, by the agent's own names. Compose hands over those that begin with FEDERATION_AGENT_; \
+         for\n# another, add a line under `environment:` in docker-compose.yaml. (It does not hand over the whole file: a \
+         list in\n# AWS_REGION must never reach the AWS library.) Any secret can come from a file: put the file's path \
+         into the same\n# name with _FILE at its end.\n",
     );
     let _ = write!(text, "\n\n# ---- The agent itself ----\n");
     for key in PROCESS_KEYS {

@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal, time::Duration};
 
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::{sync::mpsc, time::Instant};
@@ -80,7 +80,7 @@ async fn ask(gateway: &Gateway, cancel: &CancellationToken) -> Told {
                 Found::LeftOut { what, why } => told.left_out.push((what, why)),
                 Found::Failed { source, error } => told.failed.push((source, error)),
             }
-            bar.set_message(format!("{} APIs found, {} left out", told.apis.len(), told.left_out.len()));
+            bar.set_message(format!("APIs found: {}, left out: {}", told.apis.len(), told.left_out.len()));
         }
     };
     let (listed, ()) = tokio::join!(gateway.provider.list(&call, found), gather);
@@ -110,11 +110,17 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
         let Gateway { integration, .. } = gateway;
         terminal::say(terminal.strong(&format!("integration {} ({})", integration.id, integration.kind)));
     }
+    // A column that says the same in every line says it better once.
+    let source = told.apis.first().map(|first| &first.source);
+    let source = source.filter(|source| told.apis.iter().all(|listed| listed.source == **source));
     if !told.apis.is_empty() {
-        terminal::say(table(&told.apis).trim_fmt());
+        terminal::say(table(&told.apis, source.is_none()).trim_fmt());
     }
-    let noun = if told.apis.len() == 1 { "API" } else { "APIs" };
-    terminal::say(format_args!("{} {noun} found, {} left out.", told.apis.len(), told.left_out.len()));
+    if told.error.is_none() {
+        let noun = if told.apis.len() == 1 { "API" } else { "APIs" };
+        let of = source.map(|source| printable(&format!(" in {source}"))).unwrap_or_default();
+        terminal::say(format_args!("{} {noun} found{of}, {} left out.", told.apis.len(), told.left_out.len()));
+    }
     for (what, why) in &told.left_out {
         terminal::say(format_args!("{} {}", terminal.mark(Mark::Doubtful), printable(&format!("{what}: {why}"))));
     }
@@ -126,8 +132,8 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
     }
 }
 
-/// The APIs, one a line.
-fn table(apis: &[Listed]) -> Table {
+/// The APIs, one a line, with or without where each comes from.
+fn table(apis: &[Listed], with_source: bool) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["NAME", "VERSION", "PLANS", "SOURCE", "ID"]);
@@ -140,6 +146,9 @@ fn table(apis: &[Listed]) -> Table {
         };
         let cells = [name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id];
         table.add_row(cells.map(printable));
+    }
+    if let Some(column) = table.column_mut(3).filter(|_| !with_source) {
+        column.set_constraint(ColumnConstraint::Hidden);
     }
     table
 }

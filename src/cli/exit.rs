@@ -3,7 +3,10 @@
 use std::{fmt, process::ExitCode};
 
 use super::terminal;
-use crate::{model::Error, settings::Faults};
+use crate::{
+    model::Error,
+    settings::{COMPOSE, Faults},
+};
 
 /// How a command that ran to its end went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +49,10 @@ impl Stop {
                 let noun = if count == 1 { "setting is" } else { "settings are" };
                 terminal::complain(format_args!("federation-agent: {count} {noun} wrong:"));
                 for fault in &faults.0 {
-                    terminal::complain(format_args!("  {fault}"));
+                    // Who came here by docker-compose.yaml knows it by another name.
+                    let name = COMPOSE.iter().find(|name| name.variable == Some(&fault.variable));
+                    let alias = name.map(|name| format!(" [{} in .env]", name.name)).unwrap_or_default();
+                    terminal::complain(format_args!("  {fault}{alias}"));
                 }
                 terminal::complain(format_args!(
                     "`federation-agent config` shows every setting, where it comes from and what it means; \

@@ -1,11 +1,12 @@
 //! From settings to gateways that can be asked: what `run`, `discover`, `check` and `iam` share.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{exit::Stop, terminal};
+use super::{exit::Stop, terminal, wiring};
 use crate::{
+    link::Dial,
     provider::{self, Provider},
-    settings::{self, Environment, Fault, Faults, Integration, KeyTable, Process},
+    settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
 };
 
 /// One configured gateway.
@@ -21,14 +22,51 @@ pub(super) fn kinds() -> Vec<(&'static str, &'static KeyTable)> {
     provider::KINDS.iter().map(|kind| (kind.name, kind.keys)).collect()
 }
 
-/// Builds every gateway; all faults of all of them at once. Touches no network.
-pub(super) fn build(integrations: Vec<Integration>, process: &Process) -> Result<Vec<Gateway>, Faults> {
-    let mut faults = Faults::default();
+/// Everything that `run` and `check` need, checked as far as that goes without asking anybody.
+pub(super) struct Ready {
+    /// Settings of the process.
+    pub(super) process: Process,
+    /// Settings of the link.
+    pub(super) connector: Connector,
+    /// The way to the plane.
+    pub(super) network: Arc<dyn Dial>,
+    /// The gateways.
+    pub(super) gateways: Vec<Gateway>,
+    /// What a person should know.
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads the settings and builds of them what can be built without touching the network.
+///
+/// # Errors
+/// All that is wrong at once: the settings' own faults, those that only a provider knows (a region, a role), and
+/// certificates that cannot be used.
+pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
+    let Draft { process, connector, integrations, warnings, mut faults } = settings::draft(environment, &kinds());
+    let gateways = build(integrations, &process, &mut faults);
+    let wired = connector.and_then(|connector| match wiring::network(&connector, &process) {
+        Ok(network) => Some((connector, network)),
+        Err(more) => {
+            add(&mut faults, more);
+            None
+        }
+    });
+    match wired {
+        Some((connector, network)) if faults.0.is_empty() => {
+            Ok(Ready { process, connector, network, gateways, warnings })
+        }
+        _ => Err(faults),
+    }
+}
+
+/// Builds every gateway; what is wrong goes to `faults`. Touches no network.
+fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults) -> Vec<Gateway> {
     let mut gateways = Vec::new();
+    let mut found = Faults::default();
     for integration in integrations {
         let Some(kind) = provider::kind(&integration.kind) else {
             let known = provider::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-            faults.0.push(Fault {
+            found.0.push(Fault {
                 variable: format!("gravitee_integration_providers_{}_type", integration.index),
                 found: Some(integration.kind),
                 says: format!("this agent does not know this kind of gateway; accepted: {known}"),
@@ -37,22 +75,41 @@ pub(super) fn build(integrations: Vec<Integration>, process: &Process) -> Result
         };
         match (kind.build)(&integration, process) {
             Ok(provider) => gateways.push(Gateway { integration, provider }),
-            Err(found) => faults.0.extend(found.0),
+            // What all of them read (a CA, a proxy) is told once.
+            Err(more) => found.0.extend(more.0),
         }
     }
-    if faults.0.is_empty() { Ok(gateways) } else { Err(faults) }
+    add(faults, found);
+    gateways
+}
+
+/// Adds `more` to `faults`: each once, and nothing of a variable whose fault is known, since the rest follows from it.
+fn add(faults: &mut Faults, more: Faults) {
+    let known: BTreeSet<String> = faults.0.iter().map(|fault| fault.variable.clone()).collect();
+    for fault in more.0 {
+        if !known.contains(&fault.variable) && !faults.0.contains(&fault) {
+            faults.0.push(fault);
+        }
+    }
 }
 
 /// The gateways for a command that needs no plane; `only` is N or the integration's id.
 pub(super) fn load(environment: &Environment, only: Option<&str>) -> Result<(Process, Vec<Gateway>), Stop> {
-    let settings::Gateways { process, integrations, warnings } = settings::gateways(environment, &kinds())?;
+    let Draft { process, integrations, warnings, mut faults, .. } = settings::draft_of_gateways(environment, &kinds());
+    let gateways = build(integrations, &process, &mut faults);
+    if !faults.0.is_empty() {
+        return Err(faults.into());
+    }
     for warning in warnings {
         terminal::complain(format_args!("warning: {warning}"));
     }
-    let known: Vec<String> = integrations.iter().map(|one| format!("{} ({})", one.index, one.id)).collect();
-    let wanted: Vec<Integration> = integrations
+    let known: Vec<String> =
+        gateways.iter().map(|Gateway { integration: one, .. }| format!("{} ({})", one.index, one.id)).collect();
+    let wanted: Vec<Gateway> = gateways
         .into_iter()
-        .filter(|one| only.is_none_or(|only| one.id == only || one.index.to_string() == only))
+        .filter(|Gateway { integration: one, .. }| {
+            only.is_none_or(|only| one.id == only || one.index.to_string() == only)
+        })
         .collect();
     if let (Some(only), []) = (only, wanted.as_slice()) {
         return Err(Stop::usage(format_args!(
@@ -60,6 +117,5 @@ pub(super) fn load(environment: &Environment, only: Option<&str>) -> Result<(Pro
             known.join(", ")
         )));
     }
-    let gateways = build(wanted, &process)?;
-    Ok((process, gateways))
+    Ok((process, wanted))
 }

@@ -10,6 +10,7 @@ mod exit;
 mod gateways;
 mod health;
 mod iam;
+mod memory;
 mod run;
 mod start;
 mod terminal;
@@ -26,6 +27,7 @@ use exit::Exit;
 /// Runs what `arguments` ask for, with the settings of `environment`; the exit code is 0 (good), 1 (failed) or 2 (the
 /// settings or the arguments are wrong).
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    memory::give_back();
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(said) => {

@@ -1,31 +1,32 @@
 //! `run`: the agent itself. Reads the settings, puts everything together, runs until a signal, drains, ends.
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::VERSION,
     exit::{Exit, Stop},
-    gateways::{self, Gateway},
+    gateways::{self, Gateway, Ready},
     start::{self, Habit, Signals},
     wiring::Running,
 };
 use crate::{
     observe::{Board, Server},
     provider,
-    settings::{self, Connector, Environment, Process},
+    settings::{Connector, Environment, Process},
 };
 
 /// The variable that says where `/livez` and `/readyz` are served.
 const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
 
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
-    let settings = settings::load(environment, &gateways::kinds())?;
-    let _logging = start::log(&settings.process, environment, Habit::Agent)?;
-    let gateways = gateways::build(settings.integrations, &settings.process)?;
-    tell(&settings.connector, &gateways, &settings.warnings);
+    let begun = Instant::now();
+    let ready = gateways::ready(environment)?;
+    let _logging = start::log(&ready.process, environment, Habit::Agent)?;
+    tell(&ready.connector, &ready.gateways, &ready.warnings);
     let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
     let runtime = start::runtime()?;
-    let exit = runtime.block_on(serve(&settings.connector, &settings.process, gateways, asked_to_listen));
+    let exit = runtime.block_on(serve(ready, begun, asked_to_listen));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
     exit
@@ -35,11 +36,8 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
 fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
     tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
     for endpoint in &connector.endpoints {
-        let mut shown = endpoint.clone();
-        // Credentials in a URL are nobody's business.
-        let _ = shown.set_password(None);
-        let _ = shown.set_username("");
-        tracing::info!("controller: {shown}");
+        // Users, passwords and queries are no part of it: the settings refuse them.
+        tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));
     }
     for Gateway { integration, provider } in gateways {
         let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
@@ -53,16 +51,19 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
     }
 }
 
-async fn serve(
-    connector: &Connector,
-    process: &Process,
-    gateways: Vec<Gateway>,
-    asked_to_listen: bool,
-) -> Result<Exit, Stop> {
+async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
+    let Ready { process, connector, network, gateways, .. } = ready;
     let mut signals = Signals::take()?;
     let (board, shutdown) = (Board::new(), CancellationToken::new());
-    listen(process, asked_to_listen, &board, &shutdown).await?;
-    let running = Running::start(connector, process, gateways, &board)?;
+    listen(&process, asked_to_listen, &board, &shutdown).await?;
+    let count = gateways.len();
+    let running = Running::start(&connector, &process, &network, gateways, &board)?;
+    let all_connected = running.all_connected();
+    tokio::spawn(async move {
+        all_connected.await;
+        let millis = begun.elapsed().as_millis();
+        tracing::info!("ready, waiting for the plane's commands; connected integrations: {count}, after {millis} ms");
+    });
 
     let signal = signals.next().await;
     if running.is_idle() {

@@ -27,6 +27,8 @@ pub(super) enum Habit {
     Agent,
     /// Warnings only: a command that tells its result by itself.
     Quiet,
+    /// Nothing: a command whose result has everything that could be warned of.
+    Silent,
 }
 
 /// Starts the log on stderr.
@@ -37,8 +39,10 @@ pub(super) fn log(process: &Process, environment: &Environment, habit: Habit) ->
             .log
             .parse()
             .map_err(|says| Faults(vec![Fault { variable: LOG.into(), found: Some(process.log.clone()), says }]))?
-    } else {
+    } else if habit == Habit::Quiet {
         Filter::warnings()
+    } else {
+        Filter::nothing()
     };
     let terminal = io::stderr().is_terminal();
     let style = match process.log_format {

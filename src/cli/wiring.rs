@@ -28,12 +28,13 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// All integrations at work.
 pub(super) struct Running {
     agents: Vec<Arc<Agent>>,
+    states: Vec<watch::Receiver<State>>,
     links: Vec<JoinHandle<()>>,
     goodbye: CancellationToken,
 }
 
 /// The real network, as the settings say; certificates are read here, once for all links, and only for TLS.
-pub(super) fn network(connector: &Connector, process: &Process) -> Result<Arc<dyn Dial>, Stop> {
+pub(super) fn network(connector: &Connector, process: &Process) -> Result<Arc<dyn Dial>, Faults> {
     let network = Network::new(connector, &process.proxy_environment, process.retry.silence).map_err(|errors| {
         let fault = |error: crate::model::Error| Fault {
             variable: "gravitee_integration_connector_ws".into(),
@@ -56,25 +57,27 @@ pub(super) fn link_settings(connector: &Connector, process: &Process, integratio
 }
 
 impl Running {
-    /// Sets every gateway's agent and link to work. Needs the runtime.
+    /// Sets every gateway's agent and link to work, on the network `dial`. Needs the runtime.
     pub(super) fn start(
         connector: &Connector,
         process: &Process,
+        dial: &Arc<dyn Dial>,
         gateways: Vec<Gateway>,
         board: &Board,
     ) -> Result<Self, Stop> {
-        let dial = network(connector, process)?;
-        let mut running = Self { agents: Vec::new(), links: Vec::new(), goodbye: CancellationToken::new() };
+        let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
+        let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
             let agent = Agent::new(AgentSettings::new(&integration.id, process), provider, states.clone());
             let settings = link_settings(connector, process, &integration);
             let link =
-                Link::new(settings, Arc::clone(&dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
+                Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
                     .telling(tell)
                     .with_detail(agent.health_detail());
             board.put(&integration.id, &integration.kind, standing(&states.borrow()));
+            running.states.push(states.clone());
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);
             links.push(link);
@@ -85,6 +88,18 @@ impl Running {
             running.links.push(tokio::spawn(async move { link.run(goodbye).await }));
         }
         Ok(running)
+    }
+
+    /// Ends as soon as every link has been connected; never, when one ends before that.
+    pub(super) fn all_connected(&self) -> impl Future<Output = ()> + use<> {
+        let states = self.states.clone();
+        async move {
+            for mut states in states {
+                if states.wait_for(|state| matches!(state, State::Connected { .. })).await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        }
     }
 
     /// Whether nothing is under way that somebody waits for.

@@ -20,6 +20,10 @@ const OURS: &str = "federation_agent";
 /// message, and the AWS SDK prints responses (key values): no setting may open that.
 const OTHERS: LevelFilter = LevelFilter::WARN;
 
+/// The AWS library's crates may say less: a warning of theirs holds the whole answer of whoever was asked for
+/// credentials, over and over, and all that they warn of comes to us as an error, with a sentence of our own.
+const AWS: (&str, LevelFilter) = ("aws", LevelFilter::ERROR);
+
 /// Which events are logged. Whatever it was made from, other crates' events below WARN never are.
 #[derive(Debug, Clone)]
 pub struct Filter(Targets);
@@ -45,7 +49,12 @@ pub struct Logging {
 impl Filter {
     /// Only warnings and errors.
     pub fn warnings() -> Self {
-        Self(Targets::new().with_default(LevelFilter::WARN))
+        Self(Targets::new().with_default(LevelFilter::WARN).with_target(AWS.0, AWS.1))
+    }
+
+    /// Nothing.
+    pub fn nothing() -> Self {
+        Self(Targets::new().with_default(LevelFilter::OFF))
     }
 }
 
@@ -63,10 +72,17 @@ impl FromStr for Filter {
         // A target that is longer than ours wins over it for our own rooms; every other one is capped.
         let named = asked.iter().map(|(target, level)| {
             let ours = target == OURS || target.starts_with("federation_agent::");
-            (target.to_owned(), if ours { level } else { level.min(OTHERS) })
+            (target.to_owned(), if ours { level } else { level.min(most_of(target)) })
         });
-        Ok(Self(Targets::new().with_target(OURS, default).with_targets(named).with_default(default.min(OTHERS))))
+        let others = default.min(OTHERS);
+        let targets = Targets::new().with_target(OURS, default).with_target(AWS.0, others.min(AWS.1));
+        Ok(Self(targets.with_targets(named).with_default(others)))
     }
+}
+
+/// The most that a crate that is not ours may say.
+fn most_of(target: &str) -> LevelFilter {
+    if target.starts_with(AWS.0) { AWS.1 } else { OTHERS }
 }
 
 impl Logging {
@@ -140,6 +156,20 @@ mod tests {
 
         let filter: Filter = "off".parse().unwrap();
         assert!(!lets(&filter, "federation_agent", Level::ERROR));
+    }
+
+    #[test]
+    fn the_aws_librarys_warnings_hold_whole_answers_and_are_not_logged() {
+        for text in ["info", "trace", "aws_config=trace,warn", "aws=warn"] {
+            let filter: Filter = text.parse().unwrap();
+            for target in ["aws_config::meta::credentials::chain", "aws_smithy_runtime", "aws_credential_types"] {
+                assert!(!lets(&filter, target, Level::WARN), "{text} lets {target} warn");
+                assert!(lets(&filter, target, Level::ERROR) || !text.starts_with("aws_config"), "{text} {target}");
+            }
+        }
+        assert!(!lets(&Filter::warnings(), "aws_config", Level::WARN));
+        assert!(!lets(&Filter::nothing(), "federation_agent", Level::ERROR));
+        assert!(!lets(&"off".parse().unwrap(), "aws_config", Level::ERROR));
     }
 
     #[test]

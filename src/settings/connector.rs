@@ -8,7 +8,7 @@ use super::{
     Connector, Values,
     binding::variable,
     proxy,
-    reader::{MASK, Reader, shown},
+    reader::{MASK, Reader, is_quoted, shown},
     tables::{self, WS},
     tls,
 };
@@ -118,12 +118,25 @@ fn missing(reader: &mut Reader<'_>, cloud: &Values) {
 /// One endpoint, checked, and as it can be shown.
 fn endpoint(reader: &mut Reader<'_>, name: &str, text: &str) -> (Option<Url>, String) {
     const ACCEPTED: &str = "an address like https://apim.example.com/integration-controller is accepted";
+    if text.matches("://").count() > 1 {
+        let found = if text.contains(['@', '?']) { MASK.to_owned() } else { shown(text) };
+        let says = format!(
+            "these are several addresses; set {} with commas, or a variable for each: {}, {}",
+            variable(&format!("{WS}.endpoints")),
+            variable(&format!("{WS}.endpoints[0]")),
+            variable(&format!("{WS}.endpoints[1]"))
+        );
+        reader.fault(name, Some(found.clone()), says);
+        return (None, found);
+    }
     let mut url = match Url::parse(text) {
         Ok(url) => url,
         Err(error) => {
             let found = if text.contains(['@', '?']) { MASK.to_owned() } else { shown(text) };
             let says = if text.contains("://[your") || text.contains("://<") {
                 format!("this is the placeholder of an example; {ACCEPTED}")
+            } else if error == url::ParseError::RelativeUrlWithoutBase {
+                format!("the scheme is missing (https://); {ACCEPTED}")
             } else {
                 format!("this is no address ({error}); {ACCEPTED}")
             };
@@ -235,6 +248,10 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
 
 /// The controller cuts six characters off, whatever they are, and takes the rest for the token.
 fn check_authorization(reader: &mut Reader<'_>, name: &str, value: &str) {
+    if is_placeholder(value.trim()) {
+        reader.fault(name, Some(MASK.into()), "this is the placeholder of an example; bearer and a token are accepted");
+        return;
+    }
     let mut words = value.split_whitespace();
     let scheme = words.next().unwrap_or_default();
     let token = words.next();
@@ -243,6 +260,9 @@ fn check_authorization(reader: &mut Reader<'_>, name: &str, value: &str) {
             reader.fault(name, Some("bearer".into()), "the token is missing; bearer and a token are accepted");
             return;
         };
+        if is_quoted(token) {
+            reader.warnings.push(format!("{name} has the token in quotation marks, and they are sent as part of it"));
+        }
         if is_placeholder(token) {
             reader.fault(name, Some(MASK.into()), "this is the placeholder of an example; put the token there");
         }

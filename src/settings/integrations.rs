@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use secrecy::ExposeSecret;
+
 use super::{
-    Integration, KeyTable, Values,
+    Integration, KeyTable, Shape, Values,
     connector::is_placeholder,
     reader::{Reader, shown},
     suggest::nearest,
@@ -59,10 +61,30 @@ pub(super) fn read(
             continue;
         };
         let values = reader.values(table, &configuration);
+        warn_of_placeholders(reader, table, &values);
         let id = entry.text("integrationId").map_or_else(|| format!("integration-{index}"), str::to_owned);
         integrations.push(Integration { index, kind: (*kind).to_owned(), id, values });
     }
     integrations
+}
+
+/// What is left over from an example. A warning only: nobody knows what a gateway's password may look like.
+fn warn_of_placeholders(reader: &mut Reader<'_>, table: &KeyTable, values: &Values) {
+    for key in table.keys {
+        let text = match key.shape {
+            Shape::Text => values.text(key.name),
+            Shape::Secret => values.secret(key.name).map(ExposeSecret::expose_secret),
+            _ => None,
+        };
+        let left_over = text.is_some_and(|text| {
+            text.starts_with("${")
+                || [('<', '>'), ('[', ']')].iter().any(|(a, b)| text.starts_with(*a) && text.ends_with(*b))
+        });
+        if left_over {
+            let name = values.variable(key.name);
+            reader.warnings.push(format!("{name} looks like the placeholder of an example, and is used as it is"));
+        }
+    }
 }
 
 fn check_id(reader: &mut Reader<'_>, entry: &Values, id: &str, ids: &mut Vec<(String, String)>) {

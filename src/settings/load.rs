@@ -16,16 +16,40 @@ pub struct Gateways {
     pub warnings: Vec<String>,
 }
 
+/// Settings as far as they could be read, for those who have faults of their own to add before anything is reported:
+/// the providers, the network.
+#[derive(Debug)]
+pub struct Draft {
+    /// Of the process; the defaults stand for what is wrong.
+    pub process: Process,
+    /// Of the link; `None` when something of it is wrong, or no plane is needed.
+    pub connector: Option<Connector>,
+    /// The provider entries whose type is known. A key that is wrong is as if it were not set.
+    pub integrations: Vec<Integration>,
+    /// What a person should know.
+    pub warnings: Vec<String>,
+    /// What is wrong.
+    pub faults: Faults,
+}
+
 /// All settings. `kinds` are the provider types with their tables.
 ///
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Settings, Faults> {
+    let Draft { process, connector, integrations, warnings, faults } = draft(environment, kinds);
+    match connector {
+        Some(connector) if faults.0.is_empty() => Ok(Settings { process, connector, integrations, warnings }),
+        _ => Err(faults),
+    }
+}
+
+/// All settings, right or wrong.
+pub fn draft(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Draft {
     let mut reader = Reader::new(environment);
     let (process, connector, integrations) = read(&mut reader, kinds);
     suggest::check_names(&mut reader, kinds);
-    let warnings = reader.warnings;
-    faultless(Settings { process, connector, integrations, warnings }, reader.faults)
+    Draft { process, connector, integrations, warnings: reader.warnings, faults: Faults(reader.faults) }
 }
 
 /// The settings of the process and of the gateways, without a plane: what concerns only the plane is not looked at.
@@ -33,6 +57,12 @@ pub fn load(environment: &Environment, kinds: &[(&'static str, &'static KeyTable
 /// # Errors
 /// Everything that is wrong with them, at once.
 pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Gateways, Faults> {
+    let Draft { process, integrations, warnings, faults, .. } = draft_of_gateways(environment, kinds);
+    faultless(Gateways { process, integrations, warnings }, faults.0)
+}
+
+/// The settings of [`gateways`], right or wrong.
+pub fn draft_of_gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Draft {
     let mut reader = Reader::new(environment);
     let integrations = integrations::read(&mut reader, kinds, false);
     let process = own::read(&mut reader);
@@ -41,8 +71,7 @@ pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyT
     connector::read(&mut plane);
     reader.asked.extend(plane.asked);
     suggest::check_names(&mut reader, kinds);
-    let warnings = reader.warnings;
-    faultless(Gateways { process, integrations, warnings }, reader.faults)
+    Draft { process, connector: None, integrations, warnings: reader.warnings, faults: Faults(reader.faults) }
 }
 
 /// The process's own settings alone.
@@ -68,11 +97,15 @@ pub fn explain(environment: &Environment, kinds: &[(&'static str, &'static KeyTa
 fn read(
     reader: &mut Reader<'_>,
     kinds: &[(&'static str, &'static KeyTable)],
-) -> (Process, Connector, Vec<Integration>) {
-    let mut connector = connector::read(reader);
+) -> (Process, Option<Connector>, Vec<Integration>) {
+    let connector = connector::read(reader);
+    let connector = Some(connector).filter(|_| reader.faults.is_empty());
     let integrations = integrations::read(reader, kinds, true);
     let process = own::read(reader);
-    connector.tls.extra_ca.clone_from(&process.ca_file);
+    let connector = connector.map(|mut connector| {
+        connector.tls.extra_ca.clone_from(&process.ca_file);
+        connector
+    });
     (process, connector, integrations)
 }
 

@@ -26,7 +26,7 @@ pub use environment::Environment;
 pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};
 pub use key::{Group, Key, KeyTable, Shape};
-pub use load::{Gateways, explain, gateways, load, process};
+pub use load::{Draft, Gateways, draft, draft_of_gateways, explain, gateways, load, process};
 pub use process::{KEYS as PROCESS_KEYS, PREFIX as PROCESS_PREFIX};
 pub use tables::{Section, sections};
 pub use values::Values;

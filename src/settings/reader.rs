@@ -102,6 +102,13 @@ impl<'e> Reader<'e> {
                 self.warnings.push(format!("{name} is not used: {} stands for the same setting", first.0));
             }
         }
+        if is_quoted(first.1) {
+            self.warnings.push(format!(
+                "{} is in quotation marks, and they are taken as part of it, as an --env-file of Docker hands them \
+                 over; leave them away",
+                first.0
+            ));
+        }
         Some(first)
     }
 
@@ -169,6 +176,8 @@ impl<'e> Reader<'e> {
                         );
                         return (name.to_owned(), Source::Variable, None);
                     }
+                    // What a file with the line ends of Windows leaves; no secret has it, and nobody would see it.
+                    let text = text.trim_end_matches(['\r', '\n']);
                     (name.to_owned(), Source::Variable, Some(Value::Secret(SecretString::from(text))))
                 }
                 None => (variable(property), Source::Unset, None),
@@ -319,6 +328,12 @@ pub(super) fn parse(shape: Shape, text: &str) -> Option<Value> {
 
 fn span(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok()
+}
+
+/// Whether `text` stands in quotation marks: somebody took a file of variables for a shell script.
+pub(super) fn is_quoted(text: &str) -> bool {
+    let text = text.trim();
+    text.len() > 1 && ['"', '\''].iter().any(|mark| text.starts_with(*mark) && text.ends_with(*mark))
 }
 
 /// `text` as it can be shown in a line: as [`clean`] leaves it, and not longer than a line bears.

@@ -60,11 +60,12 @@ pub(super) fn has_family(values: &Values, prefix: &str) -> bool {
 }
 
 fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
-    let mut pairs: Vec<(String, [Option<&str>; 2])> = Vec::new();
+    let mut pairs: Vec<([String; 2], [Option<&str>; 2])> = Vec::new();
     let cert = values.text("ssl.keystore.certPath");
     let key = values.text("ssl.keystore.keyPath");
     if cert.is_some() || key.is_some() {
-        pairs.push((values.variable("ssl.keystore.certPath"), [cert, key]));
+        let names = ["ssl.keystore.certPath", "ssl.keystore.keyPath"].map(|name| values.variable(name));
+        pairs.push((names, [cert, key]));
         for (name, path, other) in [("certPath", cert, "keyPath"), ("keyPath", key, "certPath")] {
             if path.is_none() {
                 let other = values.variable(&format!("{KEYSTORE}{other}"));
@@ -74,8 +75,12 @@ fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
         }
     }
     let group = values.group("ssl.keystore.certificates");
-    pairs.extend(group.iter().map(|entry| (entry.variable("cert"), [entry.text("cert"), entry.text("key")])));
-    let Some((named_by, paths)) = pairs.first() else { return store(reader, values, KEYSTORE) };
+    pairs.extend(group.iter().map(|entry| {
+        let names = ["cert", "key"];
+        (names.map(|name| entry.variable(name)), names.map(|name| entry.text(name)))
+    }));
+    let Some((names, paths)) = pairs.first() else { return store(reader, values, KEYSTORE) };
+    let named_by = &names[0];
 
     let whole =
         [values.text("ssl.keystore.path"), values.secret("ssl.keystore.content").map(ExposeSecret::expose_secret)];
@@ -87,9 +92,12 @@ fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
         let says = "certificate and key in two files are PEM; PEM is accepted".to_owned();
         reader.fault(&values.variable("ssl.keystore.type"), Some(kind.to_owned()), says);
     }
-    let files: Vec<PathBuf> = paths.iter().flatten().map(PathBuf::from).collect();
-    for file in &files {
-        readable(reader, named_by, file);
+    let mut files = Vec::new();
+    for (name, path) in names.iter().zip(paths) {
+        if let Some(path) = path {
+            readable(reader, name, Path::new(path));
+            files.push(PathBuf::from(path));
+        }
     }
     Some(Store {
         kind: StoreKind::Pem,

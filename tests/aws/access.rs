@@ -28,6 +28,7 @@ table! {
     keys_of_another_agent_are_removed,
     keys_are_looked_for_where_they_can_be,
     an_account_that_is_not_ours_is_never_gone,
+    a_subscription_that_names_no_key_is_ended_by_the_keys_name,
     missing_rights_are_named,
 }
 
@@ -234,8 +235,33 @@ async fn an_account_that_is_not_ours_is_never_gone(peer: Peer) {
         texts(&[("aws-api-key-id", "abcdefghij"), ("aws-account-id", "999999999999"), ("aws-region", REGION)]);
     let error = shop.provider.unsubscribe(&call(), "x", &leaving(elsewhere)).await.expect_err("it cannot be asked");
     assert!(error.sentence().contains("999999999999"), "{error}");
-    let nothing = leaving(texts(&[("aws-account-id", &shop.account), ("aws-region", REGION)]));
-    shop.provider.unsubscribe(&call(), "x", &nothing).await.expect_err("no key is named");
+    let nothing = leaving(texts(&[("aws-account-id", "999999999999"), ("aws-region", REGION)]));
+    let error = shop.provider.unsubscribe(&call(), "x", &nothing).await.expect_err("no key is named");
+    assert!(error.sentence().contains("999999999999"), "{error}");
+}
+
+/// Its name leads to it, where the agent may look for names; where it may not, the right that would help is named.
+async fn a_subscription_that_names_no_key_is_ended_by_the_keys_name(peer: Peer) {
+    let shop = Shop::new(&peer).await;
+    let root = peer.root(&shop.account, REGION);
+    let leaving = leaving(texts(&[("aws-account-id", &shop.account), ("aws-region", REGION)]));
+    let name = format!("gravitee-{INTEGRATION}-{}", leaving.id);
+    for other in ["theirs", &format!("{name}-another")] {
+        root.create_api_key().name(other).enabled(true).send().await.expect("root may");
+    }
+    root.create_api_key().name(&name).enabled(true).send().await.expect("root may");
+    let revoked = shop.provider.unsubscribe(&call(), "x", &leaving).await;
+    if !peer.is_open() {
+        let error = revoked.expect_err("it may not look");
+        assert_eq!(error.class(), Class::Denied, "{error:?}");
+        assert!(error.sentence().contains("apigateway:GET") && error.sentence().contains("/apikeys"), "{error}");
+        assert!(error.sentence().contains(&name) && error.sentence().contains(&shop.account), "{error}");
+        return;
+    }
+    assert_eq!(revoked.expect("it is found"), Revoked::Deleted);
+    assert_eq!(peer.keys(&shop.account, REGION).await.len(), 2, "the others stay");
+    let again = shop.provider.unsubscribe(&call(), "x", &leaving).await;
+    assert_eq!(again.expect("it is looked for"), Revoked::AlreadyGone);
 }
 
 async fn missing_rights_are_named(peer: Peer) {

@@ -3,65 +3,21 @@
 use std::{sync::Arc, time::Duration};
 
 use federation_agent::{
-    model::{Api, Class, Error, Grant},
-    provider::{Call, Provider, Revoked},
-    standin::{
-        ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, Request, RestApi, UsagePlan,
-    },
+    model::Class,
+    provider::Found,
+    standin::{ACCOUNT, Estate, Failure, Gateway, GatewaySettings, Operation, Pace, REGION, RestApi, UsagePlan},
 };
 use serde_json::Value;
 use tokio::{sync::mpsc, time::Instant};
-use tokio_util::sync::CancellationToken;
 
-use crate::suite::{
-    asking::{asking, call, call_for, ending, leaving, list, listed, texts},
-    peer::{Peer, User},
-    raw,
+use crate::{
+    shop::{PETS, Shop, user},
+    suite::{
+        asking::{call, call_for, ending, leaving, list, listed, texts},
+        peer::Peer,
+        raw,
+    },
 };
-
-/// The demo's estate, with this failure.
-struct Shop {
-    peer: Peer,
-    provider: Arc<dyn Provider>,
-}
-
-const PETS: &str = "eu-west-1:p3ts7ore01:prod";
-const GOLD: &str = "g0ld77";
-
-impl Shop {
-    async fn new() -> Self {
-        Self::of(Estate::demo()).await
-    }
-
-    async fn of(estate: Estate) -> Self {
-        let peer = Peer::of(Gateway::start(estate).await.expect("a loopback port"));
-        let provider = peer.provider(&user(), &[("region", REGION)]);
-        Self { peer, provider }
-    }
-
-    fn gateway(&self) -> &Gateway {
-        self.peer.gateway().expect("the stand-in")
-    }
-
-    async fn pets(&self) -> Api {
-        listed(&self.provider).await.api(PETS).api.clone()
-    }
-
-    /// Subscribes to Petstore's Gold plan.
-    async fn subscribe(&self, call: &Call) -> Result<Grant, Error> {
-        let api = self.pets().await;
-        self.gateway().forget();
-        self.provider.subscribe(call, &api.id, &asking(&api, GOLD)).await
-    }
-
-    fn keys(&self) -> usize {
-        self.gateway().with(|estate| estate.keys().count())
-    }
-}
-
-fn user() -> User {
-    User { access_key_id: "AKIAANYBODY000000000".to_owned(), secret: "any".to_owned() }
-}
 
 // What a command costs.
 
@@ -162,6 +118,37 @@ async fn a_throttled_call_without_a_time_is_repeated_too() {
 }
 
 #[tokio::test]
+async fn a_wait_that_no_clock_can_add_ends_the_call_and_nothing_else() {
+    let shop = Shop::new().await;
+    shop.gateway().fault(Failure::Throttled(Some(u64::MAX)).on(Operation::GetRestApis).times(1));
+    let error = list(&shop.provider, &call_for(Duration::from_secs(5))).await.outcome.expect_err("no time for that");
+    assert!(error.class().is_passing(), "{error:?}");
+}
+
+/// The stages are asked for while documents of others are read: the reader must get its turn in the bucket though
+/// nobody takes what was found meanwhile.
+#[tokio::test]
+async fn a_slow_taker_does_not_hold_up_what_it_waits_for() {
+    let peer = Peer::of(Gateway::start(Estate::large(30, 0)).await.unwrap());
+    let settings =
+        [("region", REGION), ("acceptApiWithoutUsagePlan", "true"), ("callsPerSecond", "50"), ("burst", "1")];
+    let provider = peer.provider(&user(), &settings);
+    let (sender, mut receiver) = mpsc::channel(1);
+    let listing = tokio::spawn({
+        let (provider, asked) = (Arc::clone(&provider), call());
+        async move { provider.list(&asked, sender).await }
+    });
+    let mut read = 0;
+    while let Some(found) = receiver.recv().await {
+        let Found::Api(listed) = found else { continue };
+        provider.read(&call_for(Duration::from_secs(5)), &listed).await.unwrap();
+        read += 1;
+    }
+    listing.await.unwrap().unwrap();
+    assert_eq!(read, 30);
+}
+
+#[tokio::test]
 async fn throttling_without_end_ends_with_the_budget() {
     let shop = Shop::new().await;
     shop.gateway().fault(Failure::Throttled(None).on(Operation::GetRestApis));
@@ -178,104 +165,6 @@ async fn a_limit_that_is_reached_is_not_asked_again() {
     let error = shop.subscribe(&call()).await.unwrap_err();
     assert_eq!(error.class(), Class::Conflict, "{error:?}");
     assert_eq!(shop.gateway().count(Operation::CreateApiKey), 1);
-}
-
-// Creating once.
-
-#[tokio::test]
-async fn a_create_whose_answer_was_lost_is_not_repeated() {
-    for failure in [Failure::CutBefore, Failure::CutAfter, Failure::CutAmid, Failure::Garbage] {
-        let shop = Shop::new().await;
-        shop.gateway().fault(failure.clone().on(Operation::CreateApiKey).times(1));
-        let error = shop.subscribe(&call()).await.expect_err("nobody knows whether there is a key");
-        assert!(error.class().is_passing() || error.class() == Class::Bug, "{failure:?}: {error:?}");
-        assert_eq!(shop.gateway().count(Operation::CreateApiKey), 1, "{failure:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_create_that_certainly_made_nothing_may_be_repeated_and_makes_one() {
-    let shop = Shop::new().await;
-    shop.gateway().fault(Failure::Throttled(None).on(Operation::CreateApiKey).times(2));
-    shop.subscribe(&call()).await.unwrap();
-    assert_eq!(shop.keys(), 1);
-}
-
-#[tokio::test]
-async fn a_key_that_could_not_be_bound_is_deleted() {
-    for failure in [
-        Failure::Error(404, "NotFoundException", "Invalid Usage Plan identifier specified"),
-        Failure::Error(409, "ConflictException", "Usage plan key already exists"),
-        Failure::Error(400, "BadRequestException", "Usage Plan is not what it was"),
-        Failure::Denied,
-        Failure::LimitExceeded,
-    ] {
-        let shop = Shop::new().await;
-        shop.gateway().fault(failure.clone().on(Operation::CreateUsagePlanKey));
-        let error = shop.subscribe(&call()).await.expect_err("it cannot be bound");
-        assert!(!error.sentence().is_empty() && !error.class().is_passing(), "{failure:?}: {error:?}");
-        assert_eq!((shop.gateway().count(Operation::CreateApiKey), shop.keys()), (1, 0), "{failure:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_binding_nobody_knows_of_is_undone_with_its_key() {
-    for failure in [Failure::CutAfter, Failure::CutAmid] {
-        let shop = Shop::new().await;
-        shop.gateway().fault(failure.clone().on(Operation::CreateUsagePlanKey));
-        let outcome = shop.subscribe(&call()).await;
-        // Binding again is refused as a duplicate, which proves the binding: either way is right, a stray key is not.
-        let expected = usize::from(outcome.is_ok());
-        assert_eq!(shop.keys(), expected, "{failure:?}: {outcome:?}");
-    }
-}
-
-#[tokio::test]
-async fn undoing_is_tried_again_when_it_fails() {
-    let shop = Shop::new().await;
-    shop.gateway().fault(Failure::Denied.on(Operation::CreateUsagePlanKey));
-    shop.gateway()
-        .fault(Failure::Error(503, "ServiceUnavailableException", "Later").on(Operation::DeleteApiKey).times(1));
-    shop.subscribe(&call()).await.unwrap_err();
-    assert_eq!((shop.gateway().count(Operation::DeleteApiKey), shop.keys()), (2, 0));
-}
-
-#[tokio::test]
-async fn a_subscription_that_nobody_waits_for_is_undone() {
-    let shop = Shop::new().await;
-    let held = CancellationToken::new();
-    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateApiKey));
-    let wanted = call();
-    let giving_up = async {
-        let made = |request: &Request| request.operation == Some(Operation::CreateApiKey);
-        shop.gateway().until(|requests| requests.iter().any(made)).await;
-        wanted.cancel.cancel();
-        // What is made must be known, or it cannot be removed: the answer is waited for.
-        held.cancel();
-    };
-    let (outcome, ()) = tokio::join!(shop.subscribe(&wanted), giving_up);
-    outcome.expect_err("nobody waits for it");
-    assert_eq!(shop.keys(), 0);
-}
-
-#[tokio::test]
-async fn a_subscription_that_runs_out_of_time_is_undone() {
-    let shop = Shop::new().await;
-    let held = CancellationToken::new();
-    shop.gateway().fault(Failure::Held(held.clone()).on(Operation::CreateUsagePlanKey));
-    let outcome = shop.subscribe(&call_for(Duration::from_millis(2_300))).await;
-    let error = outcome.expect_err("it ran out of time");
-    assert!(error.class().is_passing(), "{error:?}");
-    assert_eq!((shop.gateway().count(Operation::CreateApiKey), shop.keys()), (1, 0));
-    held.cancel();
-}
-
-#[tokio::test]
-async fn a_subscription_without_time_is_not_begun() {
-    let shop = Shop::new().await;
-    let error = shop.subscribe(&call_for(Duration::from_millis(500))).await.expect_err("there is no time");
-    assert!(error.class().is_passing(), "{error:?}");
-    assert_eq!(shop.gateway().count(Operation::CreateApiKey), 0);
 }
 
 // Whole or not at all.
@@ -388,31 +277,6 @@ async fn a_receiver_that_went_away_ends_the_list() {
     receiver.recv().await.expect("the first");
     drop(receiver);
     listing.await.unwrap().unwrap();
-}
-
-// Ends of subscriptions.
-
-#[tokio::test]
-async fn an_end_whose_answer_was_lost_is_still_an_end() {
-    let shop = Shop::new().await;
-    let api = shop.pets().await;
-    let grant = shop.subscribe(&call()).await.unwrap();
-    shop.gateway().fault(Failure::CutAfter.on(Operation::DeleteApiKey).times(1));
-    shop.provider.unsubscribe(&call(), &api.id, &ending(&api, &grant)).await.unwrap();
-    assert_eq!(shop.keys(), 0);
-}
-
-#[tokio::test]
-async fn a_key_is_not_gone_while_one_account_cannot_be_asked() {
-    let shop = Shop::new().await;
-    shop.gateway().fault(Failure::Denied.on(Operation::DeleteApiKey).in_region("us-east-1"));
-    let provider = shop.peer.provider(&user(), &[("region", "eu-west-1,us-east-1")]);
-    let nowhere = leaving(texts(&[("aws-api-key-id", "abcdefghij")]));
-    let error = provider.unsubscribe(&call(), "an-id-of-another", &nowhere).await.expect_err("one did not answer");
-    assert!(error.sentence().contains(ACCOUNT), "{error}");
-    shop.gateway().heal();
-    let revoked = provider.unsubscribe(&call(), "an-id-of-another", &nowhere).await.unwrap();
-    assert_eq!(revoked, Revoked::AlreadyGone);
 }
 
 // Forms that only some gateways have.

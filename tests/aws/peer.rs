@@ -87,6 +87,11 @@ impl Peer {
         peer
     }
 
+    /// Whether users and roles may do everything.
+    pub(crate) fn is_open(&self) -> bool {
+        self.policies.is_empty()
+    }
+
     /// The stand-in's handle, when it is the stand-in.
     pub(crate) fn gateway(&self) -> Option<&Gateway> {
         match &self.kind {

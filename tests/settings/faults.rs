@@ -162,3 +162,72 @@ fn a_value_that_is_no_text_is_a_fault() {
     let faults = settings::load(&Environment::of_os(variables), &config::tables()).unwrap_err();
     assert_eq!(faults.to_string(), "FEDERATION_AGENT_LOG: its value is not UTF-8 text, which alone is accepted");
 }
+
+#[test]
+fn a_whole_value_that_is_a_placeholder_is_one() {
+    let name = &ws("headers_0_value");
+    for value in ["<bearer token>", "[your-token]", "${WS_AUTH_TOKEN}"] {
+        assert_eq!(
+            faults(&[(name, value)]),
+            format!("{name}=********: this is the placeholder of an example; bearer and a token are accepted")
+        );
+    }
+}
+
+#[test]
+fn an_endpoint_without_its_scheme_says_so() {
+    let name = &ws("endpoints_0");
+    let report = faults(&[(name, "apim.example.com/integration-controller")]);
+    assert!(report.contains("the scheme is missing (https://)"), "{report}");
+}
+
+#[test]
+fn a_log_level_that_is_none_would_silence_the_whole_log() {
+    for value in ["verbose", "warning", "info,verbose"] {
+        let report = faults(&[("FEDERATION_AGENT_LOG", value)]);
+        assert!(report.contains("off, error, warn, info, debug or trace is accepted"), "{value}: {report}");
+    }
+    for value in ["INFO", "off", "warn,federation_agent::link=debug", "federation_agent", "info, hyper=off"] {
+        with(&[("FEDERATION_AGENT_LOG", value)]);
+    }
+}
+
+#[test]
+fn each_file_of_a_key_pair_has_its_own_fault() {
+    let (cert, key) = (&ws("ssl_keystore_certPath"), &ws("ssl_keystore_keyPath"));
+    let report = faults(&[(cert, "/nowhere.crt"), (key, "/nowhere.key")]);
+    assert!(report.contains(&format!("{cert}=/nowhere.crt: the file cannot be read")), "{report}");
+    assert!(report.contains(&format!("{key}=/nowhere.key: the file cannot be read")), "{report}");
+}
+
+#[test]
+fn several_addresses_in_one_entry_are_a_fault() {
+    let name = &ws("endpoints_0");
+    let report = faults(&[(name, "https://a.example.com/x,https://b.example.com/x")]);
+    assert!(report.contains("these are several addresses") && report.contains("endpoints_1"), "{report}");
+    assert!(!faults(&[(name, "https://a:hunter2@b,https://c")]).contains("hunter2"));
+}
+
+#[test]
+fn quotation_marks_and_placeholders_are_warned_of() {
+    let configuration = "gravitee_integration_providers_0_configuration";
+    let (token, id) = (&ws("headers_0_value"), "gravitee_integration_providers_0_integrationId");
+    let settings = with(&[
+        (token, "bearer 'hunter2'"),
+        (id, "\"one\""),
+        (&format!("{configuration}_accessKeyId"), "[your-access-key]"),
+        (&format!("{configuration}_secretAccessKey"), "<secret>"),
+    ]);
+    assert_eq!(
+        settings.warnings,
+        [
+            format!("{token} has the token in quotation marks, and they are sent as part of it"),
+            format!(
+                "{id} is in quotation marks, and they are taken as part of it, as an --env-file of Docker hands them \
+                 over; leave them away"
+            ),
+            format!("{configuration}_accessKeyId looks like the placeholder of an example, and is used as it is"),
+            format!("{configuration}_secretAccessKey looks like the placeholder of an example, and is used as it is"),
+        ]
+    );
+}

@@ -132,6 +132,20 @@ fn secrets_come_from_files() {
 }
 
 #[test]
+fn the_line_ends_of_windows_are_no_part_of_a_secret() {
+    let configuration = "gravitee_integration_providers_0_configuration";
+    let settings = with(&[
+        ("gravitee_integration_connector_ws_headers_0_value", "bearer abc\r"),
+        (&format!("{configuration}_accessKeyId"), "AKIA\r"),
+        (&format!("{configuration}_secretAccessKey"), "wJalr\r\n"),
+    ]);
+    assert_eq!(settings.connector.headers[0].1.expose_secret(), "bearer abc");
+    let values = &settings.integrations[0].values;
+    assert_eq!(values.text("accessKeyId"), Some("AKIA"));
+    assert_eq!(values.secret("secretAccessKey").unwrap().expose_secret(), "wJalr");
+}
+
+#[test]
 fn gateways_need_no_plane() {
     let variables = [
         ("gravitee_integration_providers_0_type", "aws-api-gateway"),

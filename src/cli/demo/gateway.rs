@@ -16,8 +16,11 @@ pub(super) async fn serve(listen: SocketAddr) -> Result<Exit, Stop> {
         .map_err(|error| Stop::failed(format_args!("--listen {listen} cannot be listened on: {error}")))?;
     terminal::say(format_args!(
         "An AWS API Gateway stand-in listens on {url}: account {account}, region {region}.\n\
-         Any access key is let in. An agent, or the AWS command line, reaches it with\n\
-         \n  AWS_ENDPOINT_URL={url}\n  AWS_ACCESS_KEY_ID=AKIADEMO\n  AWS_SECRET_ACCESS_KEY=any\n  AWS_REGION={region}\n\
+         Any access key is let in. An agent reaches it with\n\
+         \n  AWS_ENDPOINT_URL={url}\n  AWS_ACCESS_KEY_ID=AKIADEMO\n  AWS_SECRET_ACCESS_KEY=any\n  \
+         gravitee_integration_providers_0_type=aws-api-gateway\n  \
+         gravitee_integration_providers_0_configuration_region={region}\n\
+         \nand the AWS command line with the first three and AWS_DEFAULT_REGION={region}.\n\
          \nIts APIs are called at {url}/execute/{{REST API}}/{{stage}}/..., for example\n\
          \n  curl {call}/pets -H 'x-api-key: ...'\n\
          \nIt runs until SIGTERM or SIGINT.",

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{
         exit::{Exit, Stop},
-        gateways,
+        gateways::{self, Ready},
         terminal::{self, Mark, Terminal},
         wiring::Running,
     },
@@ -22,7 +22,7 @@ use crate::{
     model::Api,
     observe::Board,
     plane::{Phase, Plane, PlaneSettings, PlaneSubscription},
-    settings::{self, Environment},
+    settings::Environment,
     standin::{self, Estate, Gateway},
 };
 
@@ -91,10 +91,9 @@ impl Story {
     async fn connect(&self) -> Result<Running, Stop> {
         self.chapter("1. Connect", "The agent opens one outbound websocket. Nobody has to reach it.");
         let begin = Instant::now();
-        let settings = settings::load(&self.environment(), &gateways::kinds())?;
-        let gateways = gateways::build(settings.integrations, &settings.process)?;
+        let Ready { process, connector, network, gateways, .. } = gateways::ready(&self.environment())?;
         let board = Board::new();
-        let running = Running::start(&settings.connector, &settings.process, gateways, &board)?;
+        let running = Running::start(&connector, &process, &network, gateways, &board)?;
         if timeout(PATIENCE, self.plane.connected(INTEGRATION)).await.is_err() {
             let why = board.standing(INTEGRATION).and_then(|standing| standing.why);
             return Err(Stop::failed(format_args!(

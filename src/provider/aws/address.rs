@@ -23,6 +23,11 @@ impl StageAddress {
         Self { region: region.into(), rest_api: rest_api.into(), stage: stage.into() }
     }
 
+    /// Whether its parts have the forms that they have in AWS, so that it can be read again from what is written.
+    pub(super) fn is_sound(&self) -> bool {
+        is_region(&self.region) && is_rest_api(&self.rest_api) && is_stage(&self.stage)
+    }
+
     /// Reads an id of ours; `None` for any other form.
     pub(super) fn parse(id: &str) -> Option<Self> {
         let mut parts = id.split(':');

@@ -3,16 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
-};
+use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_apigateway::config::{IdentityCache, StalledStreamProtectionConfig};
-use secrecy::ExposeSecret;
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout},
@@ -20,18 +16,16 @@ use tokio::{
 
 use super::{
     config::{AccountConfig, Config},
+    credentials::{Assume, IDENTITY, base_vault, of_sts, session_name},
     failure::{self, Asked},
     http,
-    pace::Bucket,
-    region::Partition,
+    pace::{Bucket, Quota},
     vault::{FromVault, Vault},
 };
 use crate::model::Error;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long STS may take to say who we are.
-const IDENTITY: Duration = Duration::from_secs(6);
 /// After a failure STS is not asked again who we are for so long.
 const IDENTITY_AGAIN: Duration = Duration::from_mins(1);
 /// A body that stands still for so long is given up.
@@ -49,7 +43,7 @@ pub(super) struct Access {
     /// Calls made, by operation.
     pub(super) counts: Arc<Counts>,
     loaded: OnceCell<SdkConfig>,
-    buckets: Mutex<HashMap<(String, String), Arc<Bucket>>>,
+    buckets: Mutex<HashMap<(Option<String>, Option<String>), Arc<Bucket>>>,
 }
 
 /// One identity in one account.
@@ -225,7 +219,7 @@ impl Access {
     pub(super) async fn ask_identity(&self, account: &Arc<Account>) -> Result<Known, Error> {
         let ready = self.ready(account).await;
         let credentials = ready.vault.get().await?;
-        let sts = aws_sdk_sts::Client::new(&self.sts_config(&ready.config));
+        let sts = aws_sdk_sts::Client::new(&of_sts(&ready.config));
         self.counts.add("GetCallerIdentity");
         let asked =
             Asked { operation: "GetCallerIdentity", right: "sts:GetCallerIdentity", place: "STS", whom: &account.whom };
@@ -247,14 +241,19 @@ impl Access {
     }
 
     fn bucket(&self, number: Option<&str>, region: &str) -> Arc<Bucket> {
-        let region = if self.config.bucket_per_region { region } else { "" };
-        let key = (number.unwrap_or_default().to_owned(), region.to_owned());
-        self.buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(key)
-            .or_insert_with(|| Arc::new(Bucket::new(self.config.calls_per_second, self.config.burst)))
-            .clone()
+        let Config { calls_per_second, burst, .. } = self.config;
+        let region = self.config.bucket_per_region.then(|| region.to_owned());
+        let new = || match number {
+            Some(number) => {
+                let endpoint = self.config.endpoint.as_ref().map(ToString::to_string);
+                let quota = Quota { endpoint, account: number.to_owned(), region: region.clone() };
+                Bucket::shared(quota, calls_per_second, burst)
+            }
+            // Whose account this is cannot be known, so that it can be shared with nobody.
+            None => Arc::new(Bucket::new(calls_per_second, burst)),
+        };
+        let key = (number.map(str::to_owned), region.clone());
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(new).clone()
     }
 
     async fn ready<'a>(&'a self, account: &'a Arc<Account>) -> &'a Ready {
@@ -264,7 +263,16 @@ impl Access {
             .get_or_init(|| async {
                 let base = self.base_ready().await;
                 let region = account.config.regions.first().cloned().unwrap_or_default();
-                let vault = self.role_vault(account, &role.text, base, &region);
+                let assume = Assume {
+                    sts: aws_sdk_sts::Client::new(&of_sts(&at(&base.config, &region))),
+                    base: base.vault.clone(),
+                    counts: self.counts.clone(),
+                    role: role.text.clone(),
+                    external_id: account.config.external_id.clone(),
+                    session: session_name(&self.config.integration),
+                    region: region.clone(),
+                };
+                let vault = assume.into_vault();
                 Ready::new(&base.config, vault, region)
             })
             .await
@@ -308,186 +316,18 @@ impl Access {
             })
             .await
     }
-
-    /// STS is asked at the endpoint of the settings only when that is an emulator's: a VPC endpoint of API Gateway
-    /// serves nothing else.
-    fn sts_config(&self, config: &SdkConfig) -> SdkConfig {
-        let is_aws = |url: &url::Url| url.host_str().is_some_and(Partition::owns_host);
-        if self.config.endpoint.as_ref().is_some_and(is_aws) {
-            let mut builder = config.to_builder();
-            builder.set_endpoint_url(None);
-            return builder.build();
-        }
-        config.clone()
-    }
-
-    fn role_vault(&self, account: &Account, role: &str, base: &Ready, region: &str) -> Vault {
-        let config = self.sts_config(&base.config).to_builder().region(Region::new(region.to_owned())).build();
-        let assume = Arc::new(Assume {
-            sts: aws_sdk_sts::Client::new(&config),
-            base: base.vault.clone(),
-            counts: self.counts.clone(),
-            role: role.to_owned(),
-            external_id: account.config.external_id.clone(),
-            session: session_name(&self.config.integration),
-            region: region.to_owned(),
-        });
-        Vault::new(move || {
-            let assume = assume.clone();
-            async move { assume.credentials().await }
-        })
-    }
 }
 
 impl Ready {
     fn new(config: &SdkConfig, vault: Vault, region: String) -> Self {
         let vault = Arc::new(vault);
         let provider = SharedCredentialsProvider::new(FromVault(vault.clone()));
-        let config = config.to_builder().region(Region::new(region)).credentials_provider(provider).build();
+        let config = at(config, &region).to_builder().credentials_provider(provider).build();
         Self { config, vault }
     }
 }
 
-fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
-    if let Some((id, secret)) = config.pair.clone() {
-        return Vault::new(move || {
-            let credentials = Credentials::new(&id, secret.expose_secret(), None, None, "settings");
-            async move { Ok(credentials) }
-        });
-    }
-    let chain = loaded.credentials_provider();
-    Vault::new(move || {
-        let chain = chain.clone();
-        async move {
-            match chain {
-                Some(chain) => chain.provide_credentials().await.map_err(|error| of_chain(&error)),
-                None => Err(Error::bug("the default credentials chain is missing")),
-            }
-        }
-    })
-}
-
-/// Why the default chain gives nothing.
-fn of_chain(error: &CredentialsError) -> Error {
-    let why = failure::root_cause(error);
-    match error {
-        CredentialsError::CredentialsNotLoaded(_) => Error::denied(
-            "no AWS credentials were found: neither accessKeyId and secretAccessKey in the settings, nor AWS_ACCESS_KEY_ID, \
-             a profile, a web identity, a container's role or an instance's. In a container on EC2 the instance's role \
-             is invisible unless the instance's metadata hop limit is 2 or more \
-             (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)",
-        ),
-        CredentialsError::InvalidConfiguration(_) => {
-            Error::invalid(format!("the AWS configuration of this machine cannot be used: {why}"))
-        }
-        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-            Error::unavailable(format!("AWS credentials could not be had now: {why}"))
-        }
-        _ => Error::unavailable(format!("AWS credentials could not be had: {why}")),
-    }
-}
-
-/// How a role is assumed.
-struct Assume {
-    sts: aws_sdk_sts::Client,
-    base: Arc<Vault>,
-    counts: Arc<Counts>,
-    role: String,
-    external_id: Option<String>,
-    session: String,
-    region: String,
-}
-
-impl Assume {
-    async fn credentials(&self) -> Result<Credentials, Error> {
-        let base = self.base.get().await?;
-        self.counts.add("AssumeRole");
-        let answer = self
-            .sts
-            .assume_role()
-            .role_arn(&self.role)
-            .set_external_id(self.external_id.clone())
-            .role_session_name(&self.session)
-            .send()
-            .await;
-        let place = format!("STS, {}", self.region);
-        let right = format!("sts:AssumeRole on {}", self.role);
-        let asked = Asked { operation: "AssumeRole", right: &right, place: &place, whom: "the agent's own identity" };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                let failed = failure::of_sdk(&error, &asked);
-                if failed.cause == failure::Cause::Credentials {
-                    self.base.refused(base.access_key_id()).await;
-                }
-                let code = aws_sdk_sts::error::ProvideErrorMetadata::code(&error).unwrap_or_default();
-                return Err(self.explained(code, failed.error).await);
-            }
-        };
-        let credentials =
-            answer.credentials.ok_or_else(|| Error::unavailable("AssumeRole (STS) gave no credentials"))?;
-        let expiry = SystemTime::try_from(credentials.expiration).ok();
-        Ok(Credentials::new(
-            credentials.access_key_id,
-            credentials.secret_access_key,
-            Some(credentials.session_token),
-            expiry,
-            "assumed role",
-        ))
-    }
-
-    /// What a refusal to assume the role means for a person: the role, its external id, and who asked.
-    async fn explained(&self, code: &str, error: Error) -> Error {
-        match code {
-            "AccessDenied" | "AccessDeniedException" => {
-                let who = match timeout(IDENTITY, self.sts.get_caller_identity().send()).await {
-                    Ok(Ok(answer)) => answer.arn.unwrap_or_else(|| "the agent's own identity".into()),
-                    _ => "the agent's own identity".into(),
-                };
-                let external_id = match &self.external_id {
-                    Some(id) => format!("with the external id `{id}`"),
-                    None => "without an external id".into(),
-                };
-                Error::denied(format!(
-                    "the role {} may not be assumed by {who} {external_id}: its trust policy must name {who} and the \
-                     same external id, and {who} needs sts:AssumeRole on it",
-                    self.role
-                ))
-            }
-            "RegionDisabledException" => Error::denied(format!(
-                "the role {} cannot be assumed in {}: STS is not activated in that region; activate it or name \
-                 another region first",
-                self.role, self.region
-            )),
-            _ => error.during(format!("assuming the role {}", self.role)),
-        }
-    }
-}
-
-/// How CloudTrail shows us: at most 64 of the characters that STS takes.
-fn session_name(integration: &str) -> String {
-    let name = format!("federation-agent-{integration}");
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) { c } else { '-' };
-    name.chars().map(allowed).take(64).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn session_names_fit_sts() {
-        assert_eq!(
-            session_name("fbf844a0-27b2-4f12-b844-a027b2cf1206"),
-            "federation-agent-fbf844a0-27b2-4f12-b844-a027b2cf1206"
-        );
-        assert_eq!(session_name("a b/ü"), "federation-agent-a-b--");
-        assert_eq!(session_name(&"x".repeat(99)).len(), 64);
-    }
-
-    #[test]
-    fn an_invisible_instance_role_names_the_hop_limit() {
-        let error = of_chain(&CredentialsError::not_loaded_no_source());
-        assert!(error.sentence().contains("hop limit"), "{error}");
-    }
+/// The same in `region`.
+fn at(config: &SdkConfig, region: &str) -> SdkConfig {
+    config.to_builder().region(Region::new(region.to_owned())).build()
 }

@@ -14,6 +14,8 @@ use crate::model::{Class, Error};
 
 /// How many characters of AWS's own message are told.
 const MESSAGE: usize = 300;
+/// The longest wait that is believed: what a gateway asks for beyond it is nonsense, and no clock can add it.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
 /// From which difference on the clock is blamed for a refused signature; AWS allows five minutes.
 const SKEW: Duration = Duration::from_mins(4);
 
@@ -168,7 +170,8 @@ pub(super) fn of_answer(answer: &Answer<'_>, asked: &Asked<'_>, now: SystemTime)
     let Asked { operation, right, place, whom } = asked;
     let said = said(answer);
     let what = format!("{operation} ({place})");
-    let after = answer.retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let after = answer.retry_after.and_then(|text| text.trim().parse().ok());
+    let after = after.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT));
     let harmless = |error: Error, cause| Failure { error, effect: Effect::Nothing, cause, after };
     let unknown = |error: Error| Failure { error, effect: Effect::Unknown, cause: Cause::Other, after };
     let credentials = |sentence: String| harmless(Error::denied(sentence), Cause::Credentials);
@@ -359,6 +362,8 @@ mod tests {
         let failure = of_answer(&answer, &ASKED, SystemTime::now());
         assert_eq!(failure.after, Some(Duration::from_secs(7)));
         assert_eq!(failure.class(), Class::Throttled(Some(Duration::from_secs(7))));
+        let answer = Answer { retry_after: Some("18446744073709551615"), ..answer };
+        assert_eq!(of_answer(&answer, &ASKED, SystemTime::now()).after, Some(LONGEST_WAIT));
         let answer = Answer { retry_after: Some("soon"), ..answer };
         assert_eq!(of_answer(&answer, &ASKED, SystemTime::now()).after, None);
     }

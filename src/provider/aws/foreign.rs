@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use futures_util::{StreamExt, stream};
+
 use super::{
     address::StageAddress,
     call::Operation,
@@ -16,6 +18,8 @@ use crate::{
     provider::Call,
 };
 
+/// How many accounts are asked at once.
+const AT_ONCE: usize = 8;
 /// How many REST APIs are remembered.
 const REMEMBERED: usize = 10_000;
 
@@ -82,7 +86,7 @@ pub(super) async fn target(
             "{address} lies in {region}, which is not among the configured regions: add it to the settings"
         )));
     }
-    if let Some(number) = metadata.get(key::ACCOUNT) {
+    if let Some(number) = key::told(metadata, key::ACCOUNT) {
         return of_number(access, &candidates, number, region).await;
     }
     if let [only] = candidates.as_slice() {
@@ -92,20 +96,31 @@ pub(super) async fn target(
         return Ok(access.target(&known, region).await);
     }
     let mut refusals = Vec::new();
-    for account in candidates {
-        let target = access.target(account, region).await;
-        let operation = Operation::get("GetRestApi", format!("/restapis/{}", address.rest_api));
-        let send = || target.client.get_rest_api().rest_api_id(&address.rest_api).send();
-        match target.ask(call, &operation, send).await {
-            Ok(_) => {
-                routes.put(region, &address.rest_api, account.clone());
+    let mut unanswered = None;
+    // All at once: one that does not answer must not use up the time of the one that has it.
+    let mut answers = stream::iter(candidates.into_iter().cloned().collect::<Vec<_>>())
+        .map(|account| async move {
+            let target = access.target(&account, region).await;
+            let operation = Operation::get("GetRestApi", format!("/restapis/{}", address.rest_api));
+            let send = || target.client.get_rest_api().rest_api_id(&address.rest_api).send();
+            let answer = target.ask(call, &operation, send).await;
+            answer.map(|_| (account, target))
+        })
+        .buffer_unordered(AT_ONCE);
+    while let Some(answer) = answers.next().await {
+        match answer {
+            Ok((account, target)) => {
+                routes.put(region, &address.rest_api, account);
                 return Ok(target);
             }
             Err(failure) if failure.class() == Class::NotFound => {}
             Err(failure) if failure.class() == Class::Denied => refusals.push(failure.error.sentence().to_owned()),
-            // Whoever has it may be the one that does not answer now.
-            Err(failure) => return Err(failure.error),
+            Err(failure) => unanswered = Some(failure.error),
         }
+    }
+    // Whoever has it may be the one that does not answer now.
+    if let Some(error) = unanswered {
+        return Err(error.during(format!("no account that answers has the REST API {} in {region}", address.rest_api)));
     }
     Err(match refusals.first() {
         None => Error::not_found(format!("no configured account has the REST API {} in {region}", address.rest_api)),

@@ -21,6 +21,8 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
     runtime_components::RuntimeComponents,
 };
+use aws_smithy_types::body::SdkBody;
+use http_body_util::Limited;
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 
@@ -28,6 +30,8 @@ use crate::settings::{Fault, ProxyEnvironment};
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
+/// The longest answer that is read, in bytes: AWS sends 10 MiB at most, and whoever else answers could send for ever.
+const LONGEST: usize = 12 * 1024 * 1024;
 /// How many unused connections are kept a host.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -162,8 +166,14 @@ impl Router {
 
 impl HttpConnector for Router {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        self.way(request.uri()).call(request)
+        let answering = self.way(request.uri()).call(request);
+        HttpConnectorFuture::new(async move { Ok(answering.await?.map(limited)) })
     }
+}
+
+/// The same body, which breaks off where it becomes longer than any that AWS sends.
+fn limited(body: SdkBody) -> SdkBody {
+    SdkBody::from_body_1_x(Limited::new(body, LONGEST))
 }
 
 impl fmt::Debug for Router {

@@ -7,11 +7,12 @@ use std::{
 
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Inner,
     address::StageAddress,
-    call::{Operation, within},
+    call::{Operation, Repeats, within},
     client::{Access, Target},
     failure::Failure,
     foreign::Names,
@@ -140,7 +141,7 @@ impl Scan<'_> {
             let position = &pages.position;
             let send = || self.target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
             let answer = self.target.ask(self.call, &operation, send).await?;
-            let facts = answer.items.unwrap_or_default().into_iter().filter_map(RestApiFacts::of);
+            let facts = whole(answer.items, &operation, self.target)?.into_iter().filter_map(RestApiFacts::of);
             all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
             pages.turn(answer.position, &operation, self.target)?;
         }
@@ -172,15 +173,22 @@ impl Scan<'_> {
         covered: &Covered<'_>,
         names: &HashMap<String, String>,
     ) -> Result<(), Ended> {
+        // Tasks of their own: while an API waits to be taken, nobody would drive them here, and one that stands in the
+        // bucket's queue without being driven holds up everybody behind it, the reader of documents among them.
         let mut answers = stream::iter(0..rest_apis.len())
-            .map(|n| async move { (n, self.stages(&rest_apis[n].id).await) })
+            .map(|n| {
+                let (target, call, id) = (self.target.clone(), self.call.clone(), rest_apis[n].id.clone());
+                let asking = tokio::spawn(async move { stages(&target, &call, &id).await });
+                async move { (n, AbortOnDropHandle::new(asking).await) }
+            })
             .buffered(STAGES_AT_ONCE);
         let mut some_were_read = rest_apis.is_empty();
         let mut refusal = None;
         while let Some((n, answer)) = answers.next().await {
             let rest_api = &rest_apis[n];
             let what = || format!("{}:{} ({})", self.target.region, rest_api.id, rest_api.name);
-            match answer {
+            let answer = answer.map_err(|_| Error::bug("asking for the stages of a REST API ended without an answer"));
+            match answer.map_err(Ended::Failed)? {
                 Ok(stages) => {
                     some_were_read = true;
                     for gone in stages_of(covered, &rest_api.id).filter(|stage| !stages.iter().any(|s| s == stage)) {
@@ -209,17 +217,6 @@ impl Scan<'_> {
         }
     }
 
-    async fn stages(&self, rest_api: &str) -> Result<Vec<String>, Failure> {
-        let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
-        let send = || self.target.client.get_stages().rest_api_id(rest_api).send();
-        let answer = self.target.ask(self.call, &operation, send).await?;
-        let mut stages: Vec<String> =
-            answer.item.unwrap_or_default().into_iter().filter_map(|stage| stage.stage_name).collect();
-        stages.sort_unstable();
-        stages.dedup();
-        Ok(stages)
-    }
-
     /// Hands one stage over, unless the filter holds it back or another role has sent it.
     async fn send(
         &self,
@@ -229,6 +226,10 @@ impl Scan<'_> {
         names: &HashMap<String, String>,
     ) -> Result<(), Closed> {
         let address = StageAddress::new(&self.target.region, &rest_api.id, stage);
+        if !address.is_sound() {
+            let why = "its REST API's id or its stage's name is not of the form that AWS gives";
+            return self.leave_out(address.to_string(), why.into()).await;
+        }
         if !self.target.account.config.accepts(stage) {
             let wanted = self.target.account.config.stages.join(", ");
             let why = format!("the settings accept only the stages {wanted}");
@@ -250,6 +251,17 @@ impl Scan<'_> {
     }
 }
 
+async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Vec<String>, Failure> {
+    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
+    let send = || target.client.get_stages().rest_api_id(rest_api).send();
+    let answer = target.ask(call, &operation, send).await?;
+    let mut stages: Vec<String> =
+        whole(answer.item, &operation, target)?.into_iter().filter_map(|stage| stage.stage_name).collect();
+    stages.sort_unstable();
+    stages.dedup();
+    Ok(stages)
+}
+
 fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<Item = &'a str> {
     covered.range((rest_api, "")..).take_while(move |((api, _), _)| *api == rest_api).map(|((_, stage), _)| *stage)
 }
@@ -263,7 +275,9 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
         let position = &pages.position;
         let send = || target.client.get_usage_plans().limit(PAGE).set_position(position.clone()).send();
         let answer = target.ask(call, &operation, send).await?;
-        plans.extend(answer.items.unwrap_or_default().into_iter().filter_map(PlanFacts::of));
+        for plan in whole(answer.items, &operation, target)? {
+            plans.push(PlanFacts::of(plan).ok_or_else(|| not_whole(&operation, target))?);
+        }
         pages.turn(answer.position, &operation, target)?;
     }
     Ok(plans)
@@ -272,7 +286,7 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
 /// The name of a REST API, from the list, which is allowed wherever the agent works. `None` when it cannot be had:
 /// nothing rests on it.
 pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Option<String> {
-    let operation = Operation::get("GetRestApis", "/restapis");
+    let operation = Operation { repeats: Repeats::Never, ..Operation::get("GetRestApis", "/restapis") };
     let mut pages = Pages::default();
     while pages.more {
         let position = &pages.position;
@@ -287,11 +301,24 @@ pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Opt
     None
 }
 
+/// What a page lists. An answer without a list says nothing: what it did not tell is unknown, not empty.
+fn whole<T>(items: Option<Vec<T>>, operation: &Operation, target: &Target) -> Result<Vec<T>, Failure> {
+    items.ok_or_else(|| not_whole(operation, target))
+}
+
+fn not_whole(operation: &Operation, target: &Target) -> Failure {
+    Failure::harmless(Error::unavailable(format!(
+        "{} ({}) was answered without what it lists: its list cannot be read whole. Look at proxies and endpointUrl",
+        operation.name, target.place
+    )))
+}
+
 /// Where a list is being read.
-struct Pages {
+pub(super) struct Pages {
     /// What the next page is asked for by; `None` is the first.
-    position: Option<String>,
-    more: bool,
+    pub(super) position: Option<String>,
+    /// Whether there is a next page.
+    pub(super) more: bool,
     seen: HashSet<String>,
 }
 
@@ -303,7 +330,7 @@ impl Default for Pages {
 
 impl Pages {
     /// Goes on to `next`. A position that was there before would lead round for ever.
-    fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
+    pub(super) fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
         self.position = next.filter(|next| !next.is_empty());
         self.more = self.position.is_some();
         match &self.position {

@@ -24,6 +24,11 @@ pub(super) mod key {
     pub(in super::super) const USAGE_PLAN: &str = "aws-usage-plan-id";
     /// The plan's id as the plane sends it with SUBSCRIBE.
     pub(in super::super) const PLAN: &str = "planId";
+
+    /// What `metadata` says under `name`; blanks say nothing.
+    pub(in super::super) fn told<'a>(metadata: &'a crate::model::Texts, name: &str) -> Option<&'a str> {
+        metadata.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
+    }
 }
 
 /// How many other stages a plan's description names.
@@ -56,7 +61,7 @@ pub(super) struct PlanFacts {
 impl RestApiFacts {
     /// `None` for one without an id, which AWS never sends.
     pub(super) fn of(api: RestApi) -> Option<Self> {
-        let id = api.id?;
+        let id = filled(api.id)?;
         Some(Self {
             name: api.name.filter(|name| !name.trim().is_empty()).unwrap_or_else(|| id.clone()),
             id,
@@ -100,9 +105,11 @@ impl RestApiFacts {
 }
 
 impl PlanFacts {
-    /// `None` for one without an id, which AWS never sends.
+    /// `None` for one that is not whole: without an id, or with a stage that is not named. AWS never sends such.
     pub(super) fn of(plan: UsagePlan) -> Option<Self> {
-        let id = plan.id?;
+        let id = filled(plan.id)?;
+        let stages = plan.api_stages.unwrap_or_default().into_iter();
+        let stages = stages.map(|stage| Some((stage.api_id?, stage.stage?))).collect::<Option<_>>()?;
         let mut characteristics = Vec::new();
         if let Some(throttle) = &plan.throttle {
             characteristics.extend(throttle_texts(throttle));
@@ -110,13 +117,12 @@ impl PlanFacts {
         if let Some(quota) = &plan.quota {
             characteristics.extend(quota_text(quota));
         }
-        let stages = plan.api_stages.unwrap_or_default();
         Some(Self {
             name: filled(plan.name).unwrap_or_else(|| id.clone()),
             id,
             description: filled(plan.description),
             characteristics,
-            stages: stages.into_iter().filter_map(|stage| Some((stage.api_id?, stage.stage?))).collect(),
+            stages,
         })
     }
 

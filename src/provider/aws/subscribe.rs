@@ -25,6 +25,10 @@ use crate::{
 const LEAST_TIME: Duration = Duration::from_secs(2);
 /// Undoing may take so long after the command's time is over, or after nobody waits any more.
 const UNDO_TIME: Duration = Duration::from_secs(6);
+/// A key that could not be deleted in that time is tried on for so long, with nobody waiting.
+const PERSISTENCE: Duration = Duration::from_mins(10);
+/// The REST API's name is nice to have in a key's description, and worth no longer wait.
+const NAME_TIME: Duration = Duration::from_secs(5);
 /// How many characters of a name go into a key's description.
 const NAME: usize = 200;
 
@@ -105,7 +109,7 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
         Some(other) => return Err(refused(other)),
     }
     let metadata = &subscription.metadata;
-    let plan_id = metadata.get(key::PLAN).filter(|id| !id.is_empty()).ok_or_else(|| {
+    let plan_id = key::told(metadata, key::PLAN).ok_or_else(|| {
         Error::invalid("the subscription names no plan (planId is missing): no usage plan to bind a key to")
     })?;
     let address = foreign::address(api_id, metadata)?;
@@ -117,13 +121,16 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     drop(plans);
     let rest_api = match inner.names.get(&address.region, &address.rest_api) {
         Some(known) => Some(known),
-        None => list::name_of(&target, call, &address.rest_api).await,
+        None => {
+            let soon = Call { deadline: call.deadline.min(Instant::now() + NAME_TIME), ..call.clone() };
+            list::name_of(&target, &soon, &address.rest_api).await
+        }
     };
     if let Some(rest_api) = &rest_api {
         inner.names.put(&address.region, &address.rest_api, rest_api.clone());
     }
     let description = description(subscription, &address, rest_api.as_deref());
-    let name = format!("gravitee-{}-{}", inner.access.config.integration, subscription.id);
+    let name = key_name(&inner.access.config.integration, &subscription.id);
     if Instant::now() + LEAST_TIME > call.deadline {
         return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
     }
@@ -167,6 +174,11 @@ fn refused(kind: &SubscriptionKind) -> Error {
     ))
 }
 
+/// What a subscription's key is called in AWS. Stored for ever.
+pub(super) fn key_name(integration: &str, subscription: &str) -> String {
+    format!("gravitee-{integration}-{subscription}")
+}
+
 /// What the key is for, for whoever finds it in AWS.
 fn description(subscription: &Subscription, address: &StageAddress, rest_api: Option<&str>) -> String {
     let cut = |text: &str| text.chars().take(NAME).collect::<String>();
@@ -208,7 +220,7 @@ async fn create(
         Err(failure) => return Err(not_created(failure, target, call, name)),
     };
     let value = answer.value.take().filter(|value| !value.is_empty()).map(SecretString::from);
-    match answer.id {
+    match answer.id.filter(|id| !id.is_empty()) {
         Some(id) => Ok((Key { target: target.clone(), command: call.id.clone(), id, kept: false }, value)),
         None => Err(may_exist(target, call, name, "the answer names no key")),
     }
@@ -273,9 +285,11 @@ async fn bind(
                 failure.error.sentence()
             )),
             (_, Class::NotFound) => Error::not_found(format!(
-                "the usage plan {} ({}) has just been deleted: discover and ingest the API so that the plane learns \
-                 its plans of today",
-                plan.name, plan.id
+                "the new key cannot be bound: the usage plan {} ({}) has just been deleted. Discover and ingest the \
+                 API so that the plane learns its plans of today; {}",
+                plan.name,
+                plan.id,
+                failure.error.sentence()
             )),
             _ => failure.error,
         }),
@@ -289,25 +303,51 @@ async fn undone(made: Key, call: &Call, error: Error) -> Error {
     let key_id = made.id.clone();
     match made.undo(until + UNDO_TIME).await {
         Ok(()) => error,
-        Err(undoing) => Error::new(
-            error.class(),
-            format!("{error}. The API key {key_id} made for it could not be deleted ({undoing}): delete it by hand"),
-        ),
+        Err(undoing) => {
+            let then = if undoing.class().is_passing() {
+                "it is tried on, and the log tells whether it comes about"
+            } else {
+                "delete it by hand"
+            };
+            Error::new(
+                error.class(),
+                format!("{error}. The API key {key_id} made for it could not be deleted ({undoing}): {then}"),
+            )
+        }
     }
 }
 
+/// Deletes a key that was made in vain, in the time until `deadline`. What only time can mend is tried on after it,
+/// with nobody waiting: a key that opens something must not stay because a quota was used up for a minute.
 async fn delete_made(target: &Target, command: &str, key_id: &str, deadline: Instant) -> Result<(), Error> {
+    let Err(failure) = delete_until(target, command, key_id, deadline).await else { return Ok(()) };
+    if !failure.class().is_passing() {
+        left_behind(target, command, key_id, failure.error.sentence());
+        return Err(failure.error);
+    }
+    tracing::error!(
+        command, api_key_id = key_id, account = target.number.as_deref().unwrap_or("unknown"),
+        region = %target.region, why = failure.error.sentence(),
+        "the API key of a subscription that failed is not deleted yet; it is tried on while the agent runs"
+    );
+    let (target, command, key_id) = (target.clone(), command.to_owned(), key_id.to_owned());
+    tokio::spawn(async move {
+        let until = Instant::now() + PERSISTENCE;
+        if let Err(failure) = delete_until(&target, &command, &key_id, until).await {
+            left_behind(&target, &command, &key_id, failure.error.sentence());
+        }
+    });
+    Err(failure.error)
+}
+
+async fn delete_until(target: &Target, command: &str, key_id: &str, deadline: Instant) -> Result<(), Failure> {
     // Whoever gave the command up has not given up the undoing.
     let call = Call { id: command.to_owned(), deadline, cancel: CancellationToken::new() };
     match delete(target, &call, key_id).await {
-        Ok(()) => {
+        Err(failure) if failure.class() != Class::NotFound => Err(failure),
+        _ => {
             tracing::info!(command, api_key_id = key_id, place = %target.place, "deleted the API key of a subscription that failed");
             Ok(())
-        }
-        Err(failure) if failure.class() == Class::NotFound => Ok(()),
-        Err(failure) => {
-            left_behind(target, command, key_id, failure.error.sentence());
-            Err(failure.error)
         }
     }
 }

@@ -10,7 +10,9 @@ use super::{
     address::{StageAddress, region_of_url},
     call::within,
     client::{Access, Account, Target},
+    failure::Failure,
     map::key,
+    nameless,
     region::is_region,
     subscribe::delete,
 };
@@ -30,20 +32,13 @@ pub(super) async fn unsubscribe(
     subscription: &Subscription,
 ) -> Result<Revoked, Error> {
     let metadata = &subscription.metadata;
-    let key_id = metadata.get(key::API_KEY).map(|id| id.trim()).filter(|id| !id.is_empty()).ok_or_else(|| {
-        Error::invalid(format!(
-            "subscription {} names no API key ({} is missing in its metadata), so that nothing can be deleted and \
-             nothing is proved to be gone. Look in AWS for a key named gravitee-{}-{} or made by another agent, and \
-             delete it by hand",
-            subscription.id,
-            key::API_KEY,
-            inner.access.config.integration,
-            subscription.id
-        ))
-    })?;
     let region = region(api_id, metadata);
+    let Some(key_id) = key::told(metadata, key::API_KEY) else {
+        let number = key::told(metadata, key::ACCOUNT);
+        return nameless::remove(&inner.access, call, &subscription.id, number, region.as_deref()).await;
+    };
     let removing = async {
-        match metadata.get(key::ACCOUNT) {
+        match key::told(metadata, key::ACCOUNT) {
             Some(number) => in_account(&inner.access, call, number, region.as_deref(), key_id).await,
             None => anywhere(&inner.access, call, region.as_deref(), key_id).await,
         }
@@ -111,8 +106,8 @@ async fn in_account(
         ))
     } else {
         Error::invalid(format!(
-            "the API key {key_id} is in account {number}, which is not configured: name a role of it in roleArn or \
-             accounts, or delete the key by hand"
+            "the API key {key_id} is in account {number}, which is not configured, so that nobody can say whether it \
+             is gone: name a role of that account in roleArn or accounts, and close the subscription again"
         ))
     })
 }
@@ -120,29 +115,11 @@ async fn in_account(
 /// No account is named (a key made by Gravitee's agent in its time with one account): the API's region first, then
 /// everywhere.
 async fn anywhere(access: &Access, call: &Call, region: Option<&str>, key_id: &str) -> Result<Revoked, Error> {
-    let mut first = Vec::new();
-    let mut then = Vec::new();
-    let mut places: Vec<(Option<String>, String)> = Vec::new();
-    for account in everybody(access) {
-        let number = access.number(account).await;
-        let mut regions: Vec<&str> = account.config.regions.iter().map(String::as_str).collect();
-        if let Some(region) = region.filter(|region| !regions.contains(region)) {
-            regions.push(region);
-        }
-        for name in regions {
-            let place = (number.clone(), name.to_owned());
-            // Two roles into one account see the same keys; the first is asked.
-            if place.0.is_some() && places.contains(&place) {
-                continue;
-            }
-            places.push(place);
-            let target = access.target(account, name).await;
-            if Some(name) == region { first.push(target) } else { then.push(target) }
-        }
-    }
+    let (first, then): (Vec<Place>, Vec<Place>) =
+        places(access, region, None).await.into_iter().partition(|place| Some(place.region.as_str()) == region);
     let mut unasked = Vec::new();
-    for targets in [first, then] {
-        if try_all(call, targets, key_id, &mut unasked).await {
+    for places in [first, then] {
+        if try_all(call, places, key_id, &mut unasked).await {
             return Ok(Revoked::Deleted);
         }
     }
@@ -163,10 +140,10 @@ async fn anywhere(access: &Access, call: &Call, region: Option<&str>, key_id: &s
     }
 }
 
-/// Tries to delete the key in all of `targets`; who could not be asked is added to `unasked`.
-async fn try_all(call: &Call, targets: Vec<Target>, key_id: &str, unasked: &mut Vec<Error>) -> bool {
-    let mut answers = stream::iter(targets)
-        .map(|target| async move { delete(&target, call, key_id).await })
+/// Tries to delete the key in all of `places`; those that could not be asked are added to `unasked`.
+async fn try_all(call: &Call, places: Vec<Place>, key_id: &str, unasked: &mut Vec<Error>) -> bool {
+    let mut answers = stream::iter(places)
+        .map(|place| async move { place.ask(|target| async move { delete(&target, call, key_id).await }).await })
         .buffer_unordered(AT_ONCE);
     let mut deleted = false;
     while let Some(answer) = answers.next().await {
@@ -177,6 +154,63 @@ async fn try_all(call: &Call, targets: Vec<Target>, key_id: &str, unasked: &mut 
         }
     }
     deleted
+}
+
+/// An account's region, with everybody who can ask there.
+pub(super) struct Place {
+    /// The region's name.
+    pub(super) region: String,
+    /// The account's number, when it is known.
+    pub(super) number: Option<String>,
+    targets: Vec<Target>,
+}
+
+impl Place {
+    /// Asks by one identity after the other until one gets an answer: two roles into one account see the same keys,
+    /// and one of them may lack the right. The first one's failure is told when all fail.
+    pub(super) async fn ask<T, F, Fut>(&self, ask: F) -> Result<T, Failure>
+    where
+        F: Fn(Target) -> Fut,
+        Fut: Future<Output = Result<T, Failure>>,
+    {
+        let mut first = None;
+        for target in &self.targets {
+            match ask(target.clone()).await {
+                Err(failure) if failure.class() != Class::NotFound => {
+                    first.get_or_insert(failure);
+                }
+                answer => return answer,
+            }
+        }
+        Err(first.unwrap_or_else(|| Failure::harmless(Error::bug("a place without anybody to ask there"))))
+    }
+}
+
+/// Every account and region in which a key can be, `region` among those of each account; those of the account `number`
+/// alone when it is given, and of an identity whose account nobody knows.
+pub(super) async fn places(access: &Access, region: Option<&str>, number: Option<&str>) -> Vec<Place> {
+    let mut places: Vec<Place> = Vec::new();
+    for account in everybody(access) {
+        let known = access.number(account).await;
+        if number.is_some_and(|number| known.as_deref().is_some_and(|known| known != number)) {
+            continue;
+        }
+        let mut regions: Vec<&str> = account.config.regions.iter().map(String::as_str).collect();
+        if let Some(region) = region.filter(|region| !regions.contains(region)) {
+            regions.push(region);
+        }
+        for region in regions {
+            let target = access.target(account, region).await;
+            let same = |place: &&mut Place| known.is_some() && place.number == known && place.region == region;
+            match places.iter_mut().find(same) {
+                Some(place) => place.targets.push(target),
+                None => {
+                    places.push(Place { region: region.to_owned(), number: known.clone(), targets: vec![target] });
+                }
+            }
+        }
+    }
+    places
 }
 
 /// Every identity that there is: the accounts of the settings, then the base identity if it is not one of them.

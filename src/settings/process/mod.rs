@@ -164,7 +164,7 @@ impl Checks<'_, '_> {
 
     fn log(&mut self, raw: Option<String>) -> String {
         let filter = self.value(&LOG, raw, |value| match value {
-            Value::Text(text) if text.parse::<tracing_subscriber::filter::Targets>().is_ok() => Ok(text),
+            Value::Text(text) if is_log_filter(&text) => Ok(text),
             _ => {
                 Err("off, error, warn, info, debug or trace is accepted, or comma-separated pairs target=level".into())
             }
@@ -225,6 +225,17 @@ impl Checks<'_, '_> {
             says: format!("must {must} {} ({})", variable(than), humantime::format_duration(least)),
         });
     }
+}
+
+/// Whether `text` is a level, or pairs of a target and a level. A word alone that is no level would be a target too,
+/// and the only one that is logged: of `verbose` the whole log would be silent.
+fn is_log_filter(text: &str) -> bool {
+    text.parse::<tracing_subscriber::filter::Targets>().is_ok()
+        && text.split(',').map(str::trim).all(|part| {
+            part.contains('=')
+                || part.starts_with("federation_agent")
+                || part.parse::<tracing_subscriber::filter::LevelFilter>().is_ok()
+        })
 }
 
 /// The proxy variables, the lower-case spelling first, as curl has it.

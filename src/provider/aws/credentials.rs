@@ -1,0 +1,238 @@
+//! Where credentials come from: the settings, AWS's default chain, STS.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use aws_config::SdkConfig;
+use aws_credential_types::{
+    Credentials,
+    provider::{ProvideCredentials, error::CredentialsError},
+};
+use aws_types::{origin::Origin, service_config::ServiceConfigKey};
+use secrecy::ExposeSecret;
+use tokio::time::timeout;
+
+use super::{
+    client::Counts,
+    config::Config,
+    failure::{self, Asked},
+    region::Partition,
+    vault::Vault,
+};
+use crate::model::Error;
+
+/// How long STS may take to say who we are.
+pub(super) const IDENTITY: Duration = Duration::from_secs(6);
+
+/// The credentials of the settings' pair, else of the default chain that `loaded` has found.
+pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
+    if let Some((id, secret)) = config.pair.clone() {
+        return Vault::new(move || {
+            let credentials = Credentials::new(&id, secret.expose_secret(), None, None, "settings");
+            async move { Ok(credentials) }
+        });
+    }
+    let chain = loaded.credentials_provider();
+    Vault::new(move || {
+        let chain = chain.clone();
+        async move {
+            match chain {
+                Some(chain) => chain.provide_credentials().await.map_err(|error| of_chain(&error)),
+                None => Err(Error::bug("the default credentials chain is missing")),
+            }
+        }
+    })
+}
+
+/// Why the default chain gives nothing.
+fn of_chain(error: &CredentialsError) -> Error {
+    let why = failure::root_cause(error);
+    match error {
+        CredentialsError::CredentialsNotLoaded(_) => Error::denied(
+            "no AWS credentials were found: neither accessKeyId and secretAccessKey in the settings, nor AWS_ACCESS_KEY_ID, \
+             a profile, a web identity, a container's role or an instance's. In a container on EC2 the instance's role \
+             is invisible unless the instance's metadata hop limit is 2 or more \
+             (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)",
+        ),
+        CredentialsError::InvalidConfiguration(_) => {
+            Error::invalid(format!("the AWS configuration of this machine cannot be used: {why}"))
+        }
+        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
+            Error::unavailable(format!("AWS credentials could not be had now: {why}"))
+        }
+        _ => Error::unavailable(format!("AWS credentials could not be had: {why}")),
+    }
+}
+
+/// How a role is assumed.
+pub(super) struct Assume {
+    /// STS, in `region`, as the base identity.
+    pub(super) sts: aws_sdk_sts::Client,
+    /// The credentials that it is asked with.
+    pub(super) base: Arc<Vault>,
+    /// Calls made, by operation.
+    pub(super) counts: Arc<Counts>,
+    /// The role's ARN.
+    pub(super) role: String,
+    /// What its trust policy asks for.
+    pub(super) external_id: Option<String>,
+    /// How CloudTrail shows us.
+    pub(super) session: String,
+    /// Where STS is asked.
+    pub(super) region: String,
+}
+
+impl Assume {
+    /// The role's credentials, fetched when they are needed.
+    pub(super) fn into_vault(self) -> Vault {
+        let assume = Arc::new(self);
+        Vault::new(move || {
+            let assume = assume.clone();
+            async move { assume.credentials().await }
+        })
+    }
+
+    async fn credentials(&self) -> Result<Credentials, Error> {
+        let base = self.base.get().await?;
+        self.counts.add("AssumeRole");
+        let answer = self
+            .sts
+            .assume_role()
+            .role_arn(&self.role)
+            .set_external_id(self.external_id.clone())
+            .role_session_name(&self.session)
+            .send()
+            .await;
+        let place = format!("STS, {}", self.region);
+        let right = format!("sts:AssumeRole on {}", self.role);
+        let asked = Asked { operation: "AssumeRole", right: &right, place: &place, whom: "the agent's own identity" };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let failed = failure::of_sdk(&error, &asked);
+                if failed.cause == failure::Cause::Credentials {
+                    self.base.refused(base.access_key_id()).await;
+                }
+                let code = aws_sdk_sts::error::ProvideErrorMetadata::code(&error).unwrap_or_default();
+                return Err(self.explained(code, failed.error).await);
+            }
+        };
+        let credentials =
+            answer.credentials.ok_or_else(|| Error::unavailable("AssumeRole (STS) gave no credentials"))?;
+        let expiry = SystemTime::try_from(credentials.expiration).ok();
+        Ok(Credentials::new(
+            credentials.access_key_id,
+            credentials.secret_access_key,
+            Some(credentials.session_token),
+            expiry,
+            "assumed role",
+        ))
+    }
+
+    /// What a refusal to assume the role means for a person: the role, its external id, and who asked.
+    async fn explained(&self, code: &str, error: Error) -> Error {
+        match code {
+            "AccessDenied" | "AccessDeniedException" => {
+                let who = match timeout(IDENTITY, self.sts.get_caller_identity().send()).await {
+                    Ok(Ok(answer)) => answer.arn.unwrap_or_else(|| "the agent's own identity".into()),
+                    _ => "the agent's own identity".into(),
+                };
+                let external_id = match &self.external_id {
+                    Some(id) => format!("with the external id `{id}`"),
+                    None => "without an external id".into(),
+                };
+                Error::denied(format!(
+                    "the role {} may not be assumed by {who} {external_id}: its trust policy must name {who} and the \
+                     same external id, and {who} needs sts:AssumeRole on it",
+                    self.role
+                ))
+            }
+            "RegionDisabledException" => Error::denied(format!(
+                "the role {} cannot be assumed in {}: STS is not activated in that region; activate it or name \
+                 another region first",
+                self.role, self.region
+            )),
+            _ => error.during(format!("assuming the role {}", self.role)),
+        }
+    }
+}
+
+/// How CloudTrail shows us: at most 64 of the characters that STS takes.
+pub(super) fn session_name(integration: &str) -> String {
+    let name = format!("federation-agent-{integration}");
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "+=,.@-_".contains(c) { c } else { '-' };
+    name.chars().map(allowed).take(64).collect()
+}
+
+/// `config` as STS needs it. An endpoint that is set for everything serves STS too when it is an emulator's; a VPC
+/// endpoint of API Gateway serves nothing else, so that STS is then asked where it always is, or where a setting of
+/// its own (`AWS_ENDPOINT_URL_STS`) says.
+pub(super) fn of_sts(config: &SdkConfig) -> SdkConfig {
+    let everything = config.endpoint_url();
+    if !everything.is_some_and(is_of_another_service) {
+        return config.clone();
+    }
+    let key = ServiceConfigKey::builder().service_id("STS").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+    let own = config.service_config().zip(key.ok()).and_then(|(settings, key)| settings.load_config(key));
+    let own = own.filter(|own| Some(own.as_str()) != everything);
+    let mut builder = config.to_builder();
+    builder.set_endpoint_url(own);
+    // As if set by hand: else the SDK would take the one for everything again.
+    builder.insert_origin("endpoint_url", Origin::shared_config());
+    builder.build()
+}
+
+/// Whether a URL names a service of AWS that is not STS.
+fn is_of_another_service(url: &str) -> bool {
+    let url = url::Url::parse(url).ok();
+    let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
+    Partition::owns_host(host) && !host.split('.').any(|label| label == "sts" || label == "sts-fips")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_names_fit_sts() {
+        assert_eq!(
+            session_name("fbf844a0-27b2-4f12-b844-a027b2cf1206"),
+            "federation-agent-fbf844a0-27b2-4f12-b844-a027b2cf1206"
+        );
+        assert_eq!(session_name("a b/ü"), "federation-agent-a-b--");
+        assert_eq!(session_name(&"x".repeat(99)).len(), 64);
+    }
+
+    #[derive(Debug)]
+    struct OwnEndpoint(&'static str);
+
+    impl aws_types::service_config::LoadServiceConfig for OwnEndpoint {
+        fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+            (key.service_id() == "STS").then(|| self.0.to_owned())
+        }
+    }
+
+    #[test]
+    fn sts_is_not_asked_at_the_vpc_endpoint_of_api_gateway() {
+        let vpc = "https://vpce-1.apigateway.eu-west-1.vpce.amazonaws.com";
+        let of = |url: &str| of_sts(&SdkConfig::builder().endpoint_url(url).build()).endpoint_url().map(str::to_owned);
+        assert_eq!(of(vpc), None);
+        for both in ["http://localhost:4566", "https://sts.eu-west-1.amazonaws.com"] {
+            assert_eq!(of(both).as_deref(), Some(both));
+        }
+        for (own, expected) in [(vpc, None), ("https://sts.example", Some("https://sts.example"))] {
+            let config = SdkConfig::builder().endpoint_url(vpc).service_config(OwnEndpoint(own)).build();
+            let config = of_sts(&config);
+            assert_eq!(config.endpoint_url(), expected);
+            assert!(config.get_origin("endpoint_url").is_client_config());
+        }
+    }
+
+    #[test]
+    fn an_invisible_instance_role_names_the_hop_limit() {
+        let error = of_chain(&CredentialsError::not_loaded_no_source());
+        assert!(error.sentence().contains("hop limit"), "{error}");
+    }
+}

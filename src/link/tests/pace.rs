@@ -35,6 +35,20 @@ async fn of_two_endpoints_the_dead_one_is_passed_over_and_the_first_is_asked_fir
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_endpoint_that_worked_is_asked_again_first() {
+    let plane = plane();
+    let mut world = World::new(settings(&["http://plane", "http://dead"]), memory([("plane", at(&plane))]));
+    for _ in 0..3 {
+        plane.connected(ID).await;
+        world.connected().await;
+        plane.cut(ID).await;
+        plane.disconnected(ID).await;
+    }
+    plane.connected(ID).await;
+    assert!(world.dials().iter().all(|(_, host)| host == "plane"), "{:?}", world.dials());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_slow_lane_waits_until_every_endpoint_was_asked() {
     let (refusing, good) = (plane(), plane());
     refusing.behave(Behaviour::Answer { status: 401, headers: Vec::new() });

@@ -192,3 +192,20 @@ async fn a_fault_costs_the_session_and_not_the_link() {
     running.await.expect("the link ends well");
     assert!(matches!(*state.borrow(), State::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_in_the_sessions_last_moment_has_come() {
+    for _ in 0..20 {
+        let (session, mut end) = crate::link::pair(Limits::default());
+        let ingest = CommandBody::Ingest { job_id: "j".into(), apis: Vec::new(), done: true };
+        let command = Command { id: "i-1".into(), body: ingest };
+        let reply = command.succeed(ReplyBody::Ingest);
+        let asked = tokio::spawn(async move { session.ask(command, MINUTE).await });
+        let outgoing = end.next().await.expect("a message");
+        outgoing.written.send(()).expect("somebody waits");
+        tokio::task::yield_now().await;
+        assert!(end.deliver(reply));
+        drop(end);
+        assert_eq!(asked.await.expect("no panic").expect("a reply").status, Status::Succeeded);
+    }
+}

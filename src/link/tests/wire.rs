@@ -64,6 +64,25 @@ async fn a_peer_that_writes_and_does_not_read_is_dead_in_fifteen_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_written_is_no_sign_of_the_peers_life() {
+    let (peer, mut streams) = scripted(1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let socket = greeted(streams.recv().await.expect("dialled")).await;
+    world.connected().await;
+    let began = Instant::now();
+    // It takes everything, our pings and messages, and says nothing.
+    let mut raw = socket.into_inner();
+    let taking = tokio::spawn(async move {
+        let mut waste = [0; 1024];
+        while raw.read(&mut waste).await.is_ok_and(|len| len > 0) {}
+    });
+    let why = world.waiting().await;
+    assert!(why.contains("silent for 15s"), "{why}");
+    assert!(began.elapsed() <= 16 * SECOND, "{:?}", began.elapsed());
+    taking.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_long_messages_pass_each_other_on_a_narrow_stream() {
     let (peer, mut streams) = scripted(256);
     let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));

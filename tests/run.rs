@@ -45,6 +45,69 @@ fn estate_binds(estate: &federation_agent::standin::Estate, id: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_says_who_it_is_and_which_credentials_are_wrong() {
+    let stage = Stage::set(&[ONE]).await;
+    let mut agent = stage.agent(&[]).await;
+    let line = agent.says("account 123456789012 as arn:aws:iam::123456789012:").await;
+    assert!(line.contains("INFO"), "{line}");
+    assert_eq!(stage.gateway.count(Operation::GetCallerIdentity), 1);
+    soon("discover", stage.plane.discover(ONE)).await.unwrap();
+    assert_eq!(stage.gateway.count(Operation::GetCallerIdentity), 1, "it is known");
+
+    let wrong = Failure::Error(403, "InvalidClientTokenId", "The security token included in the request is invalid.");
+    stage.gateway.fault(wrong.on(Operation::GetCallerIdentity));
+    let mut agent = stage.agent(&[]).await;
+    let line = agent.says("AWS does not know the credentials").await;
+    assert!(line.contains("WARN") && line.contains("The access key is wrong"), "{line}");
+    soon("discover", stage.plane.discover(ONE)).await.unwrap();
+    agent.signal("TERM");
+    let (_, said) = agent.end().await;
+    let told = said.iter().filter(|line| line.contains("AWS does not know") || line.contains("STS does not tell"));
+    assert_eq!(told.count(), 1, "{}", said.join("\n"));
+}
+
+/// Neither an STS that is slow delays HELLO, nor one that never answers the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_it_is_keeps_nobody_waiting() {
+    let stage = Stage::set(&[ONE]).await;
+    stage.gateway.fault(Failure::Held(CancellationToken::new()).on(Operation::GetCallerIdentity));
+    let agent = stage.agent(&[]).await;
+    let asked = |requests: &[federation_agent::standin::Request]| !requests.is_empty();
+    soon("GetCallerIdentity", stage.gateway.until(asked)).await;
+    agent.signal("TERM");
+    let (status, said) = agent.end().await;
+    assert_eq!(status.code(), Some(0), "{}", said.join("\n"));
+    assert!(!said.iter().any(|line| line.contains("GetCallerIdentity")), "{}", said.join("\n"));
+}
+
+/// The environment without the static pair: credentials come from AWS's default chain.
+fn without_keys(stage: &Stage, more: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut variables = stage.environment(more);
+    variables.retain(|(name, _)| !name.ends_with("accessKeyId") && !name.ends_with("secretAccessKey"));
+    variables
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_cannot_be_had_say_why_and_what_to_do() {
+    let stage = Stage::set(&[ONE]).await;
+    let profile = [("AWS_PROFILE", "nope"), ("AWS_EC2_METADATA_DISABLED", "true"), ("HOME", "/nonexistent")];
+    let (status, said) = Process::start(&["check"], without_keys(&stage, &profile)).end().await;
+    let text = said.join("\n");
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("AWS_PROFILE names the profile `nope`"), "{text}");
+    assert_eq!(text.matches('✗').count(), 1, "what needs credentials is not tried: {text}");
+
+    // A metadata service that forbids everything: the stand-in does not know such paths, a plane's refusal is as good.
+    stage.plane.behave(Behaviour::Answer { status: 403, headers: Vec::new() });
+    let metadata = stage.plane.url();
+    let metadata = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.as_str()), ("HOME", "/nonexistent")];
+    let (_, said) = Process::start(&["check"], without_keys(&stage, &metadata)).end().await;
+    let text = said.join("\n");
+    assert!(text.contains("the instance's metadata gives no AWS credentials"), "{text}");
+    assert!(text.contains("or set accessKeyId and secretAccessKey"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_it_leaves_at_once_with_1000() {
     for signal in ["TERM", "INT"] {
         let stage = Stage::set(&[ONE]).await;

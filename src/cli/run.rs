@@ -1,5 +1,7 @@
 //! `run`: the agent itself. Reads the settings, puts everything together, runs until a signal, drains, ends.
 
+use std::{sync::Arc, time::Duration};
+
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,12 +14,14 @@ use super::{
 };
 use crate::{
     observe::{Board, Server},
-    provider,
+    provider::{self, Call, Provider},
     settings::{Connector, Environment, Process},
 };
 
 /// The variable that says where `/livez` and `/readyz` are served.
 const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
+/// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
+const IDENTIFY: Duration = Duration::from_secs(30);
 
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
@@ -57,7 +61,12 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     let (board, shutdown) = (Board::new(), CancellationToken::new());
     listen(&process, asked_to_listen, &board, &shutdown).await?;
     let count = gateways.len();
+    let identities: Vec<_> =
+        gateways.iter().map(|gateway| (gateway.integration.id.clone(), Arc::clone(&gateway.provider))).collect();
     let running = Running::start(&connector, &process, &network, gateways, &board)?;
+    for (integration, provider) in identities {
+        tokio::spawn(identify(integration, provider, shutdown.clone()));
+    }
     let all_connected = running.all_connected();
     tokio::spawn(async move {
         all_connected.await;
@@ -82,6 +91,22 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     shutdown.cancel();
     tracing::info!("federation-agent ends");
     Ok(if clean { Exit::Good } else { Exit::Failed })
+}
+
+/// Says who the agent is in a gateway: wrong credentials must be seen before the first command. Beside everything else:
+/// nothing waits for it.
+async fn identify(integration: String, provider: Arc<dyn Provider>, shutdown: CancellationToken) {
+    let call = Call { id: "start".into(), deadline: Instant::now() + IDENTIFY, cancel: shutdown.clone() };
+    let lines = provider.identify(&call).await;
+    if shutdown.is_cancelled() {
+        return;
+    }
+    for line in lines {
+        match line {
+            Ok(line) => tracing::info!(integration, "{line}"),
+            Err(error) => tracing::warn!(integration, "{error}"),
+        }
+    }
 }
 
 /// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does

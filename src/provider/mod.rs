@@ -49,6 +49,12 @@ pub trait Provider: Send + Sync + 'static {
     /// A line or two for the log of a start: accounts, regions, filters. No secret, no network.
     fn describe(&self) -> Vec<String>;
 
+    /// Asks, as cheaply as can be, who the agent is in the gateway: a line for each identity that is known now, an error
+    /// for each that is not, which says what to do. No line twice. A kind of gateway without identities has none.
+    async fn identify(&self, _call: &Call) -> Vec<Result<String, Error>> {
+        Vec::new()
+    }
+
     /// Finds every API, sending each as it becomes known, with all that the gateway's lists tell: identity, name,
     /// version, plans, metadata; documents not. An API is sent only when its plans are known whole.
     ///

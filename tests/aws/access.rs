@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use federation_agent::{
     model::{Api, Class, SubscriptionKind},
-    provider::{Provider, Revoked},
+    provider::{Provider, Revoked, Verdict},
     standin::{Failure, Operation},
 };
 use secrecy::ExposeSecret;
@@ -30,6 +30,8 @@ table! {
     an_account_that_is_not_ours_is_never_gone,
     a_subscription_that_names_no_key_is_ended_by_the_keys_name,
     missing_rights_are_named,
+    the_agent_says_who_it_is,
+    wrong_credentials_are_told_once,
 }
 
 /// A shop, its account, and the agent's provider there.
@@ -292,4 +294,48 @@ async fn missing_rights_are_named(peer: Peer) {
     let error = shop.provider.unsubscribe(&call(), &api.id, &leaving(metadata)).await.expect_err("it may not");
     assert_eq!(error.class(), Class::Denied, "{error:?}");
     assert!(error.sentence().contains("DELETE") && error.sentence().contains(&shop.account), "{error}");
+}
+
+async fn the_agent_says_who_it_is(peer: Peer) {
+    let (home, far) = (peer.account(), peer.account());
+    let role = peer.role(&far, "federation", None).await;
+    let user = peer.user(&home, "agent").await;
+    let lines = identity(&peer.provider(&user, &[("region", REGION)])).await;
+    assert_eq!(lines, [Ok(format!("account {home} as arn:aws:iam::{home}:user/agent"))]);
+    let lines = identity(&peer.provider(&user, &[("region", REGION), ("roleArn", &role)])).await;
+    let [Ok(line)] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(line.starts_with(&format!("account {far} as arn:aws:sts::{far}:assumed-role/federation/")), "{line}");
+}
+
+/// Neither a line nor a step of the check repeats what one wrong pair means.
+async fn wrong_credentials_are_told_once(peer: Peer) {
+    let account = peer.account();
+    let user = User { access_key_id: "AKIANOBODYKNOWSTHIS0".into(), secret: "wrong".into() };
+    if let Some(gateway) = peer.gateway() {
+        gateway.with(|estate| estate.user(&account, "wrong", &user.access_key_id));
+        let refusal = Failure::Error(403, "InvalidClientTokenId", "The security token is invalid");
+        gateway.fault(refusal.always().by(&format!("arn:aws:iam::{account}:user/wrong")));
+    }
+    let provider = peer.provider(&user, &[("region", "eu-west-1,us-east-1")]);
+    let lines = identity(&provider).await;
+    let [Err(sentence)] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(sentence.contains("does not know the credentials"), "{sentence}");
+    assert_eq!(identity(&provider).await, [], "it was told");
+
+    let (sender, mut findings) = tokio::sync::mpsc::channel(100);
+    provider.check(&call(), sender).await;
+    let mut bad = Vec::new();
+    while let Some(finding) = findings.recv().await {
+        if finding.verdict == Verdict::Bad {
+            bad.push(finding);
+        }
+    }
+    let [bad] = bad.as_slice() else { panic!("{bad:?}") };
+    assert_eq!(bad.what, "identity");
+    assert!(bad.says.starts_with("AWS does not know the credentials"), "{bad:?}");
+}
+
+async fn identity(provider: &Arc<dyn Provider>) -> Vec<Result<String, String>> {
+    let lines = provider.identify(&call()).await;
+    lines.into_iter().map(|line| line.map_err(|error| error.sentence().to_owned())).collect()
 }

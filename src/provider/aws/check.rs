@@ -6,9 +6,9 @@ use super::{
     Inner,
     address::StageAddress,
     call::{Operation, Repeats},
-    client::Target,
+    client::{Target, unidentified},
     export,
-    failure::Failure,
+    failure::{Cause, Failure},
     list, subscribe,
 };
 use crate::{
@@ -20,15 +20,16 @@ use crate::{
 const NOTHING: &str = "federationagentcheck0";
 /// A key's value that is too short to be taken.
 const TOO_SHORT: &str = "check";
-/// What is said of rights that only a request which cannot succeed may try.
-const UNVERIFIED: &str = "tried by a request that cannot succeed; that AWS looks at the right before anything else is \
-                          not verified";
+/// What is said, once, of rights that only a request which cannot succeed may try.
+const UNVERIFIED: &str = "this and the other writes are tried by requests that cannot succeed; that AWS looks at the \
+                          right before anything else is not verified";
 
-/// Tries everything, telling each step.
+/// Tries everything, telling each step. What needs credentials that failed is not tried.
 pub(super) async fn check(inner: &Inner, call: &Call, findings: mpsc::Sender<Finding>) {
-    let teller = Teller(findings);
+    let mut teller = Teller { findings, unverified_told: false };
     for account in &inner.access.accounts {
-        let what = format!("credentials of {}", account.whom);
+        let of = account.config.role.as_ref().map_or_else(String::new, |_| format!(" of {}", account.whom));
+        let what = format!("credentials{of}");
         match inner.access.credentials(account).await {
             Ok(_) => teller.tell(Verdict::Good, what, "there").await,
             Err(error) => {
@@ -36,42 +37,63 @@ pub(super) async fn check(inner: &Inner, call: &Call, findings: mpsc::Sender<Fin
                 continue;
             }
         }
-        let what = format!("identity of {}", account.whom);
+        let what = format!("identity{of}");
         match inner.access.ask_identity(account).await {
             Ok(known) => {
-                let says = known.arn.map_or_else(|| format!("account {}", known.account), |arn| format!("is {arn}"));
+                let says = known.arn.unwrap_or_else(|| format!("account {}", known.account));
                 teller.tell(Verdict::Good, what, &says).await;
             }
-            Err(error) => {
-                let says = format!("{error}. The agent works without, but may not name the account");
-                teller.tell(Verdict::Doubtful, what, &says).await;
+            Err(failure) => {
+                let refused = failure.cause == Cause::Credentials;
+                let verdict = if refused { Verdict::Bad } else { Verdict::Doubtful };
+                teller.tell(verdict, what, plain(unidentified(failure).sentence(), "STS")).await;
+                if refused {
+                    continue;
+                }
             }
         }
         for region in &account.config.regions {
             let target = inner.access.target(account, region).await;
-            reads(inner, &target, call, &teller).await;
-            writes(&target, call, &teller).await;
+            if reads(inner, &target, call, &teller).await.is_ok() {
+                writes(&target, call, &mut teller).await;
+            }
         }
     }
 }
 
-struct Teller(mpsc::Sender<Finding>);
+struct Teller {
+    findings: mpsc::Sender<Finding>,
+    unverified_told: bool,
+}
+
+/// AWS does not take the credentials here: whatever else is tried would say the same.
+struct Refused;
 
 impl Teller {
     async fn tell(&self, verdict: Verdict, what: impl Into<String>, says: &str) {
-        let _closed = self.0.send(Finding { verdict, what: what.into(), says: says.to_owned() }).await;
+        let _closed = self.findings.send(Finding { verdict, what: what.into(), says: says.to_owned() }).await;
     }
 
-    async fn tell_failure(&self, what: String, error: &Error) {
-        self.tell(Verdict::Bad, what, error.sentence()).await;
+    /// Tells a failure of what was tried in `target`.
+    async fn tell_failure(&self, verb: &str, path: &str, target: &Target, error: &Error) {
+        self.tell(Verdict::Bad, what(verb, path, target), plain(error.sentence(), &target.place)).await;
     }
+}
+
+/// A sentence without `Operation (place)` at its head: what was tried where stands before it.
+fn plain<'a>(sentence: &'a str, place: &str) -> &'a str {
+    let rest = match sentence.split_once(&format!(" ({place})")) {
+        Some((operation, rest)) if !operation.contains(' ') => rest.trim_start_matches(':').trim_start(),
+        _ => sentence,
+    };
+    rest.strip_prefix("is ").unwrap_or(rest)
 }
 
 fn what(verb: &str, path: &str, target: &Target) -> String {
     format!("{verb} {path} ({})", target.place)
 }
 
-async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) {
+async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) -> Result<(), Refused> {
     let plans = match list::usage_plans(target, call).await {
         Ok(plans) => {
             let says = format!("{} usage plans", plans.len());
@@ -79,7 +101,10 @@ async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) {
             plans
         }
         Err(failure) => {
-            teller.tell_failure(what("GET", "/usageplans", target), &failure.error).await;
+            teller.tell_failure("GET", "/usageplans", target, &failure.error).await;
+            if failure.cause == Cause::Credentials {
+                return Err(Refused);
+            }
             Vec::new()
         }
     };
@@ -94,7 +119,7 @@ async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) {
             first
         }
         Err(failure) => {
-            teller.tell_failure(what("GET", "/restapis", target), &failure.error).await;
+            teller.tell_failure("GET", "/restapis", target, &failure.error).await;
             None
         }
     };
@@ -108,14 +133,14 @@ async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) {
                     teller.tell(Verdict::Good, what("GET", path, target), "allowed").await;
                     stage = stage.or_else(|| Some((rest_api.clone(), name?)));
                 }
-                Err(failure) => teller.tell_failure(what("GET", path, target), &failure.error).await,
+                Err(failure) => teller.tell_failure("GET", path, target, &failure.error).await,
             },
         }
     }
     let path = "/restapis/*/stages/*/exports/oas30";
     let Some((rest_api, stage)) = stage else {
         teller.tell(Verdict::Doubtful, what("GET", path, target), "no stage to try it on").await;
-        return;
+        return Ok(());
     };
     let address = StageAddress::new(&target.region, &rest_api, &stage);
     match export::read(target, call, &address).await {
@@ -127,8 +152,9 @@ async fn reads(inner: &Inner, target: &Target, call: &Call, teller: &Teller) {
             let says = format!("allowed, but {address} gave no document: {error}");
             teller.tell(Verdict::Doubtful, what("GET", path, target), &says).await;
         }
-        Err(error) => teller.tell_failure(what("GET", path, target), &error).await,
+        Err(error) => teller.tell_failure("GET", path, target, &error).await,
     }
+    Ok(())
 }
 
 async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Option<String>, Failure> {
@@ -139,7 +165,7 @@ async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Option<S
 }
 
 /// The rights to write, by requests that name nothing there is.
-async fn writes(target: &Target, call: &Call, teller: &Teller) {
+async fn writes(target: &Target, call: &Call, teller: &mut Teller) {
     let once = |name, verb, path: String| Operation { name, verb, path, repeats: Repeats::Never };
 
     let operation = once("CreateApiKey", "POST", "/apikeys".into());
@@ -177,16 +203,36 @@ async fn writes(target: &Target, call: &Call, teller: &Teller) {
     }
 }
 
-async fn tell_write(teller: &Teller, target: &Target, operation: &Operation, path: &str, failure: &Failure) {
-    let what = what(operation.verb, path, target);
+async fn tell_write(teller: &mut Teller, target: &Target, operation: &Operation, path: &str, failure: &Failure) {
     match failure.class() {
         Class::NotFound | Class::Invalid | Class::Conflict => {
-            teller.tell(Verdict::Good, what, &format!("allowed ({UNVERIFIED})")).await;
+            let first = !std::mem::replace(&mut teller.unverified_told, true);
+            let says = if first { format!("allowed ({UNVERIFIED})") } else { "allowed".into() };
+            teller.tell(Verdict::Good, what(operation.verb, path, target), &says).await;
         }
         Class::Denied => {
-            let says = failure.error.sentence().replace(&operation.path, path);
-            teller.tell(Verdict::Bad, what, &says).await;
+            let error = Error::denied(failure.error.sentence().replace(&operation.path, path));
+            teller.tell_failure(operation.verb, path, target, &error).await;
         }
-        _ => teller.tell_failure(what, &failure.error).await,
+        _ => teller.tell_failure(operation.verb, path, target, &failure.error).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_says_things_once() {
+        let place = "account 123456789012, eu-west-1";
+        for (sentence, says) in [
+            ("GetUsagePlans (account 123456789012, eu-west-1) is denied: allow x to y", "denied: allow x to y"),
+            ("GetExport (account 123456789012, eu-west-1): AWS saw no credentials", "AWS saw no credentials"),
+            ("a text of another shape", "a text of another shape"),
+            ("another (account 123456789012, eu-west-1) of them", "of them"),
+            ("not of one word (account 123456789012, eu-west-1)", "not of one word (account 123456789012, eu-west-1)"),
+        ] {
+            assert_eq!(plain(sentence, place), says);
+        }
     }
 }

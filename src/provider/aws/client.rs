@@ -9,6 +9,7 @@ use std::{
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_apigateway::config::{IdentityCache, StalledStreamProtectionConfig};
+use futures_util::{StreamExt, future::ready, stream};
 use tokio::{
     sync::OnceCell,
     time::{Instant, timeout},
@@ -17,7 +18,7 @@ use tokio::{
 use super::{
     config::{AccountConfig, Config},
     credentials::{Assume, IDENTITY, base_vault, of_sts, session_name},
-    failure::{self, Asked},
+    failure::{self, Asked, Cause, Failure},
     http,
     pace::{Bucket, Quota},
     vault::{FromVault, Vault},
@@ -28,6 +29,8 @@ use crate::model::Error;
 const CONNECT: Duration = Duration::from_secs(5);
 /// After a failure STS is not asked again who we are for so long.
 const IDENTITY_AGAIN: Duration = Duration::from_mins(1);
+/// How many accounts are asked at once who we are.
+const ACCOUNTS_AT_ONCE: usize = 8;
 /// A body that stands still for so long is given up.
 const STALLED: Duration = Duration::from_secs(10);
 
@@ -71,7 +74,10 @@ struct Ready {
 #[derive(Debug, Default)]
 struct Identity {
     known: Option<Known>,
-    asked: Option<Instant>,
+    /// When and why STS did not tell, the last time.
+    failed: Option<(Instant, Error)>,
+    /// Whether a person has been told of that.
+    told: bool,
 }
 
 /// Who an identity is.
@@ -204,37 +210,77 @@ impl Access {
     /// Who `account`'s identity is, as far as it can be known. A failure is a warning: nothing depends on it but names.
     pub(super) async fn known(&self, account: &Arc<Account>) -> Option<Known> {
         let mut identity = account.identity.lock().await;
-        let recently = identity.asked.is_some_and(|asked| asked.elapsed() < IDENTITY_AGAIN);
-        if identity.known.is_some() || recently {
-            return identity.known.clone();
-        }
-        match self.ask_identity(account).await {
-            Ok(known) => identity.known = Some(known),
-            Err(error) => {
-                identity.asked = Some(Instant::now());
-                tracing::warn!(identity = %account.whom, error = %error, "STS does not tell which account this is");
-            }
+        self.find_out(account, &mut identity).await;
+        if let (Some((_, error)), false) = (&identity.failed, identity.told) {
+            tracing::warn!(identity = %account.whom, error = %error, "STS does not tell which account this is");
+            identity.told = true;
         }
         identity.known.clone()
     }
 
-    /// Asks STS who `account`'s identity is.
-    pub(super) async fn ask_identity(&self, account: &Arc<Account>) -> Result<Known, Error> {
+    /// A line for every account whose identity is known, an error for every other that nobody has told yet.
+    pub(super) async fn identify(&self) -> Vec<Result<String, Error>> {
+        let asking = stream::iter(0..self.accounts.len()).map(|n| async move {
+            let account = &self.accounts[n];
+            let mut identity = account.identity.lock().await;
+            self.find_out(account, &mut identity).await;
+            if let Some(Known { account, arn }) = &identity.known {
+                return Some(Ok(arn
+                    .as_ref()
+                    .map_or_else(|| format!("account {account}"), |arn| format!("account {account} as {arn}"))));
+            }
+            let told = std::mem::replace(&mut identity.told, true);
+            let (_, error) = identity.failed.as_ref().filter(|_| !told)?;
+            Some(Err(Error::new(error.class(), error.sentence())))
+        });
+        let mut lines: Vec<Result<String, Error>> = Vec::new();
+        for line in asking.buffered(ACCOUNTS_AT_ONCE).filter_map(ready).collect::<Vec<_>>().await {
+            // Roles that are assumed with credentials that are not there all fail for one reason.
+            if !lines.iter().any(|told| words(told) == words(&line)) {
+                lines.push(line);
+            }
+        }
+        lines
+    }
+
+    /// Asks STS, unless the answer is known or the last failure is fresh.
+    async fn find_out(&self, account: &Arc<Account>, identity: &mut Identity) {
+        let recently = identity.failed.as_ref().is_some_and(|(asked, _)| asked.elapsed() < IDENTITY_AGAIN);
+        if identity.known.is_some() || recently {
+            return;
+        }
+        match self.ask_identity(account).await {
+            Ok(known) => *identity = Identity { known: Some(known), ..Identity::default() },
+            Err(failure) => identity.failed = Some((Instant::now(), unidentified(failure))),
+        }
+    }
+
+    /// Asks STS who `account`'s identity is. [`Cause::Credentials`]: there are none, or AWS does not take them.
+    pub(super) async fn ask_identity(&self, account: &Arc<Account>) -> Result<Known, Failure> {
         let ready = self.ready(account).await;
-        let credentials = ready.vault.get().await?;
+        let credentials = match ready.vault.get().await {
+            Ok(credentials) => credentials,
+            Err(error) => return Err(Failure { cause: Cause::Credentials, ..Failure::harmless(error) }),
+        };
         let sts = aws_sdk_sts::Client::new(&of_sts(&ready.config));
         self.counts.add("GetCallerIdentity");
         let asked =
             Asked { operation: "GetCallerIdentity", right: "sts:GetCallerIdentity", place: "STS", whom: &account.whom };
         let answer = match timeout(IDENTITY, Box::pin(sts.get_caller_identity().send())).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(failure::of_sdk(&error, &asked).into()),
-            Err(_) => return Err(failure::lost(&asked, "no answer in time").into()),
+            Ok(Err(error)) => {
+                let failed = failure::of_sdk(&error, &asked);
+                if failed.cause == Cause::Credentials {
+                    ready.vault.refused(credentials.access_key_id()).await;
+                }
+                return Err(failed);
+            }
+            Err(_) => return Err(failure::lost(&asked, "no answer in time")),
         };
         let number = answer.account.or_else(|| credentials.account_id().map(|id| id.as_str().to_owned()));
         match number {
             Some(account) => Ok(Known { account, arn: answer.arn }),
-            None => Err(Error::unavailable("GetCallerIdentity (STS) names no account")),
+            None => Err(Failure::harmless(Error::unavailable("GetCallerIdentity (STS) names no account"))),
         }
     }
 
@@ -327,6 +373,24 @@ impl Ready {
         let provider = SharedCredentialsProvider::new(FromVault(vault.clone()));
         let config = at(config, region).to_builder().credentials_provider(provider).build();
         Self { config, vault }
+    }
+}
+
+/// What a failure to learn who we are means for a person.
+pub(super) fn unidentified(failure: Failure) -> Error {
+    match failure.cause {
+        Cause::Credentials => failure.error,
+        _ => Error::new(
+            failure.class(),
+            format!("{}. The agent works without this answer, but may not be able to name the account", failure.error),
+        ),
+    }
+}
+
+fn words(line: &Result<String, Error>) -> &str {
+    match line {
+        Ok(line) => line,
+        Err(error) => error.sentence(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Where credentials come from: the settings, AWS's default chain, STS.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
-use aws_config::SdkConfig;
+use aws_config::{SdkConfig, imds::client::error::ImdsError};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, error::CredentialsError},
@@ -21,7 +21,7 @@ use super::{
     region::Partition,
     vault::Vault,
 };
-use crate::model::Error;
+use crate::model::{Class, Error};
 
 /// How long STS may take to say who we are.
 pub(super) const IDENTITY: Duration = Duration::from_secs(6);
@@ -35,34 +35,90 @@ pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
         });
     }
     let chain = loaded.credentials_provider();
+    let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let first = Arc::new(OnceLock::new());
     Vault::new(move || {
-        let chain = chain.clone();
+        let (chain, profile, first) = (chain.clone(), profile.clone(), first.clone());
         async move {
             match chain {
-                Some(chain) => chain.provide_credentials().await.map_err(|error| of_chain(&error)),
+                Some(chain) => {
+                    let got = chain.provide_credentials().await;
+                    got.map_err(|error| kept(&first, &error, of_chain(&error, profile.as_deref())))
+                }
                 None => Err(Error::bug("the default credentials chain is missing")),
             }
         }
     })
 }
 
-/// Why the default chain gives nothing.
-fn of_chain(error: &CredentialsError) -> Error {
+/// The error to tell. The SDK builds what a profile says once, and tells only the first time why it could not: later
+/// that is an unhandled error without a reason, so that the first stands for it.
+fn kept(first: &OnceLock<(Class, String)>, error: &CredentialsError, told: Error) -> Error {
+    if matches!(error, CredentialsError::Unhandled(_)) {
+        return first.get().map_or(told, |(class, sentence)| Error::new(*class, sentence.clone()));
+    }
+    if matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) {
+        first.get_or_init(|| (told.class(), told.sentence().to_owned()));
+    }
+    told
+}
+
+/// Why the default chain gives nothing, `AWS_PROFILE` being `profile`.
+fn of_chain(error: &CredentialsError, profile: Option<&str>) -> Error {
+    let advice = profile.map_or_else(
+        || {
+            "Look at what hands them out (a profile's role or program, AWS_WEB_IDENTITY_TOKEN_FILE, a container's or \
+             an instance's metadata), or set accessKeyId and secretAccessKey"
+                .to_owned()
+        },
+        of_profile,
+    );
+    if let Some(imds) = failure::chain(error).find_map(|error| error.downcast_ref::<ImdsError>()) {
+        return of_instance(imds, profile.map(of_profile));
+    }
     let why = failure::root_cause(error);
     match error {
-        CredentialsError::CredentialsNotLoaded(_) => Error::denied(
-            "no AWS credentials were found: neither accessKeyId and secretAccessKey in the settings, nor AWS_ACCESS_KEY_ID, \
-             a profile, a web identity, a container's role or an instance's. In a container on EC2 the instance's role \
-             is invisible unless the instance's metadata hop limit is 2 or more \
-             (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)",
-        ),
+        CredentialsError::CredentialsNotLoaded(_) => match profile {
+            Some(_) => Error::denied(format!("no AWS credentials were found: {advice}")),
+            None => Error::denied(
+                "no AWS credentials were found: neither accessKeyId and secretAccessKey in the settings, nor AWS_ACCESS_KEY_ID, \
+                 a profile, a web identity, a container's role or an instance's. In a container on EC2 the instance's role \
+                 is invisible unless the instance's metadata hop limit is 2 or more \
+                 (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2)",
+            ),
+        },
         CredentialsError::InvalidConfiguration(_) => {
-            Error::invalid(format!("the AWS configuration of this machine cannot be used: {why}"))
+            Error::invalid(format!("the AWS configuration of this machine cannot be used: {why}. {advice}"))
         }
-        CredentialsError::ProviderTimedOut(_) | CredentialsError::ProviderError(_) => {
-            Error::unavailable(format!("AWS credentials could not be had now: {why}"))
-        }
-        _ => Error::unavailable(format!("AWS credentials could not be had: {why}")),
+        _ => Error::unavailable(format!("AWS credentials could not be had now: {why}. {advice}")),
+    }
+}
+
+/// What to do when the profile that is asked for gives nothing.
+fn of_profile(profile: &str) -> String {
+    format!(
+        "AWS_PROFILE names the profile `{profile}`, which must be in ~/.aws/config or ~/.aws/credentials (or where \
+         AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE say; in a container: mounted and readable) and have \
+         credentials; mend the profile, name another one, or unset AWS_PROFILE, then restart"
+    )
+}
+
+/// Why the instance's metadata gives nothing. What it answered is not told: it may be from anybody.
+fn of_instance(error: &ImdsError, profile: Option<String>) -> Error {
+    let status = match error {
+        ImdsError::ErrorResponse(answer) => Some(answer.response().status().as_u16()),
+        _ => None,
+    };
+    let why = status.map_or_else(|| failure::root_cause(error), |status| format!("HTTP {status}"));
+    let profile = profile.map_or_else(String::new, |profile| format!(". {profile}"));
+    let sentence = format!(
+        "the instance's metadata gives no AWS credentials: {why}. Attach a role to the instance and let this process \
+         use its metadata (aws ec2 modify-instance-metadata-options --http-endpoint enabled; no firewall or proxy \
+         before 169.254.169.254), or set accessKeyId and secretAccessKey{profile}"
+    );
+    match status {
+        Some(400..=499) => Error::denied(sentence),
+        _ => Error::unavailable(sentence),
     }
 }
 
@@ -232,7 +288,19 @@ mod tests {
 
     #[test]
     fn an_invisible_instance_role_names_the_hop_limit() {
-        let error = of_chain(&CredentialsError::not_loaded_no_source());
+        let error = of_chain(&CredentialsError::not_loaded_no_source(), None);
         assert!(error.sentence().contains("hop limit"), "{error}");
+    }
+
+    #[test]
+    fn the_first_reason_of_a_profile_is_kept() {
+        let first = OnceLock::new();
+        let tell = |error: CredentialsError| kept(&first, &error, of_chain(&error, Some("nope")));
+        let missing = tell(CredentialsError::not_loaded("x"));
+        assert!(missing.sentence().contains("the profile `nope`"), "{missing}");
+        let again = tell(CredentialsError::unhandled("initialization error already taken"));
+        assert_eq!((again.class(), again.sentence()), (Class::Denied, missing.sentence()));
+        let other = tell(CredentialsError::provider_error("the program failed"));
+        assert!(other.sentence().contains("the program failed") && other.sentence().contains("`nope`"), "{other}");
     }
 }

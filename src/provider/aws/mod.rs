@@ -97,6 +97,12 @@ impl Provider for Aws {
         lines
     }
 
+    async fn identify(&self, call: &Call) -> Vec<Result<String, Error>> {
+        call::within(call, "asking STS who we are", self.0.access.identify())
+            .await
+            .unwrap_or_else(|error| vec![Err(error)])
+    }
+
     async fn list(&self, call: &Call, found: mpsc::Sender<Found>) -> Result<(), Error> {
         list::list(&self.0, call, found).await
     }

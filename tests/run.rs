@@ -8,6 +8,7 @@ use federation_agent::{
 };
 use secrecy::ExposeSecret;
 use support::{Process, Stage, get, get_until, health_address, soon};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 const ONE: &str = "one";
@@ -97,14 +98,34 @@ async fn credentials_that_cannot_be_had_say_why_and_what_to_do() {
     assert!(text.contains("AWS_PROFILE names the profile `nope`"), "{text}");
     assert_eq!(text.matches('✗').count(), 1, "what needs credentials is not tried: {text}");
 
-    // A metadata service that forbids everything: the stand-in does not know such paths, a plane's refusal is as good.
-    stage.plane.behave(Behaviour::Answer { status: 403, headers: Vec::new() });
-    let metadata = stage.plane.url();
-    let metadata = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.as_str()), ("HOME", "/nonexistent")];
-    let (_, said) = Process::start(&["check"], without_keys(&stage, &metadata)).end().await;
-    let text = said.join("\n");
-    assert!(text.contains("the instance's metadata gives no AWS credentials"), "{text}");
-    assert!(text.contains("or set accessKeyId and secretAccessKey"), "{text}");
+    for (token, why) in [(200, "HTTP 403"), (403, "request forbidden")] {
+        let endpoint = forbidding_metadata(token).await;
+        let metadata = [("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint.as_str()), ("HOME", "/nonexistent")];
+        let (_, said) = Process::start(&["check"], without_keys(&stage, &metadata)).end().await;
+        let text = said.join("\n");
+        assert!(text.contains(&format!("the instance's metadata gives no AWS credentials: {why}")), "{text}");
+        assert!(text.contains("or set accessKeyId and secretAccessKey"), "{text}");
+    }
+}
+
+/// An instance's metadata that hands out tokens with this status and forbids everything else; its URL.
+#[expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+async fn forbidding_metadata(token: u16) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).await.unwrap_or_default();
+            let status = if request[..read].starts_with(b"PUT") { token } else { 403 };
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nx-aws-ec2-metadata-token-ttl-seconds: 21600\r\nContent-Length: 5\r\n\
+                 Connection: close\r\n\r\ntoken"
+            );
+            let _gone = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    url
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

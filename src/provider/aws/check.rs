@@ -27,13 +27,17 @@ const UNVERIFIED: &str = "this and the other writes are tried by requests that c
 /// Tries everything, telling each step. What needs credentials that failed is not tried.
 pub(super) async fn check(inner: &Inner, call: &Call, findings: mpsc::Sender<Finding>) {
     let mut teller = Teller { findings, unverified_told: false };
+    let mut missing = String::new();
     for account in &inner.access.accounts {
         let of = account.config.role.as_ref().map_or_else(String::new, |_| format!(" of {}", account.whom));
         let what = format!("credentials{of}");
         match inner.access.credentials(account).await {
             Ok(_) => teller.tell(Verdict::Good, what, "there").await,
             Err(error) => {
-                teller.tell(Verdict::Bad, what, error.sentence()).await;
+                // All roles are assumed with the same credentials.
+                let says = if missing == error.sentence() { "as above" } else { error.sentence() };
+                teller.tell(Verdict::Bad, what, says).await;
+                error.sentence().clone_into(&mut missing);
                 continue;
             }
         }

@@ -35,7 +35,7 @@ pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
         });
     }
     let chain = loaded.credentials_provider();
-    let profile = std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty());
+    let profile = profile();
     let first = Arc::new(OnceLock::new());
     Vault::new(move || {
         let (chain, profile, first) = (chain.clone(), profile.clone(), first.clone());
@@ -49,6 +49,12 @@ pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
             }
         }
     })
+}
+
+/// The profile that the SDK is asked to take.
+#[expect(clippy::disallowed_methods, reason = "the SDK reads it by itself, beside the settings; here it is only told")]
+fn profile() -> Option<String> {
+    std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty())
 }
 
 /// The error to tell. The SDK builds what a profile says once, and tells only the first time why it could not: later

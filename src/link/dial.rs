@@ -89,14 +89,15 @@ impl Dial for Network {
     async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
         let route = self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref());
         let Some(route) = route else {
-            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout)
-                .await
-                .map_err(|unreached| unreached.sentence(&endpoint.to_string(), &advice(endpoint)))?;
+            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout).await.map_err(|unreached| {
+                let proxy = format!(", or is a proxy needed ({})", proxy_variable(endpoint));
+                unreached.sentence(&endpoint.to_string(), &advice(endpoint), &proxy)
+            })?;
             return Ok(Box::new(stream));
         };
         let mut stream = tcp(&route.host, route.port, self.user_timeout).await.map_err(|unreached| {
             let advice = "is the proxy up, and are its host and port right?";
-            unreached.sentence(&format!("the proxy {route}"), advice)
+            unreached.sentence(&format!("the proxy {route}"), advice, "")
         })?;
         proxy::tunnel(&mut stream, route, endpoint).await?;
         Ok(Box::new(stream))
@@ -115,11 +116,16 @@ impl Dial for Network {
 
 /// What to look at when `endpoint` is out of reach.
 pub(super) fn advice(endpoint: &Endpoint) -> String {
-    let proxy = if endpoint.secure { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+    let proxy = proxy_variable(endpoint);
     format!(
         "is the plane up, is the port {} right, and does a firewall stand in between or is a proxy needed ({proxy})?",
         endpoint.port
     )
+}
+
+/// The variable that names a proxy before `endpoint`.
+fn proxy_variable(endpoint: &Endpoint) -> &'static str {
+    if endpoint.secure { "HTTPS_PROXY" } else { "HTTP_PROXY" }
 }
 
 /// What the network did, in words without the system's own numbers.
@@ -149,13 +155,13 @@ enum Unreached {
 }
 
 impl Unreached {
-    /// What failed, where, and what to look at.
-    fn sentence(self, place: &str, advice: &str) -> Error {
+    /// What failed, where, and what to look at: `advice` when nothing answers, `or_proxy` added for a name.
+    fn sentence(self, place: &str, advice: &str, or_proxy: &str) -> Error {
         match self {
             Self::NoName(why) => {
                 let error = Error::unavailable(format!(
-                    "cannot reach {place}: its host name cannot be resolved; is it right, and does this \
-                     machine's (or container's) name service know it?"
+                    "cannot reach {place}: its host name cannot be resolved; is it right, does this \
+                     machine's (or container's) name service know it{or_proxy}?"
                 ));
                 match why {
                     Some(why) => error.caused_by(why),
@@ -231,4 +237,32 @@ fn adjust(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     let _ = user_timeout;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_fail_alike_are_told_together_and_in_one_order() {
+        let (four, six) = (IpAddr::from([10, 0, 0, 7]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 7]));
+        let said = |faults: [(IpAddr, io::ErrorKind); 2]| {
+            Unreached::NoAnswer { faults: faults.into(), is_name: true }.sentence(
+                "https://plane.example",
+                "is it up?",
+                "",
+            )
+        };
+        let alike = said([(six, io::ErrorKind::ConnectionRefused), (four, io::ErrorKind::ConnectionRefused)]);
+        assert_eq!(
+            alike.sentence(),
+            "cannot reach https://plane.example: the connection was refused (10.0.0.7, fd00::7); is it up?"
+        );
+        let apart = said([(six, io::ErrorKind::NetworkUnreachable), (four, io::ErrorKind::TimedOut)]);
+        assert_eq!(
+            apart.sentence(),
+            "cannot reach https://plane.example: no answer came in time (10.0.0.7), the network is unreachable \
+             (fd00::7); is it up?"
+        );
+    }
 }

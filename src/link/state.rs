@@ -231,3 +231,20 @@ fn in_words(span: Duration) -> String {
     }
     humantime::format_duration(Duration::from_millis(span.subsec_millis().into())).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_told_in_whole_seconds_and_a_short_one_in_milliseconds() {
+        for (span, words) in [
+            (Duration::from_micros(262_764_123), "4m 22s"),
+            (Duration::from_millis(1_999), "1s"),
+            (Duration::from_micros(764_900), "764ms"),
+            (Duration::ZERO, "0s"),
+        ] {
+            assert_eq!(in_words(span), words, "{span:?}");
+        }
+    }
+}

@@ -120,12 +120,13 @@ fn refusal(error: WsError, endpoint: &Endpoint) -> Error {
                 if endpoint.secure { "is the plane up, and what stands before it?" } else { PLAIN }
             ))
         }
-        WsError::Protocol(ProtocolError::HttparseError(_) | ProtocolError::WrongHttpVersion) => {
-            Error::unavailable(format!(
-                "what answers at {endpoint} does not speak HTTP/1.1; check its host and port{}",
-                if endpoint.secure { "" } else { ", and if it speaks TLS, its scheme must be https" }
-            ))
-        }
+        WsError::Protocol(ProtocolError::WrongHttpVersion) => Error::unavailable(format!(
+            "what answers at {endpoint} does not speak HTTP/1.1; check its host and port, and what stands before it"
+        )),
+        WsError::Protocol(ProtocolError::HttparseError(_)) => Error::unavailable(format!(
+            "what answers at {endpoint} does not speak HTTP; check its host and port{}",
+            if endpoint.secure { "" } else { ", and if it speaks TLS, its scheme must be https" }
+        )),
         WsError::Protocol(
             ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::MissingConnectionUpgradeHeader

@@ -45,8 +45,13 @@ pub(super) const DRAIN: Key = key(
     Some("8s"),
     "How long work that is under way may go on after SIGTERM. Docker kills after 10 seconds.",
 );
-pub(super) const BUDGET: Key =
-    key("BUDGET", Shape::Span, Some("50s"), "How long one command of the plane may take. The plane waits 60 seconds.");
+pub(super) const BUDGET: Key = key(
+    "BUDGET",
+    Shape::Span,
+    Some("50s"),
+    "How long one command of the plane may take, at most 51s: the plane waits 60 seconds, and stopping and answering \
+     take some.",
+);
 pub(super) const INGEST_PAUSE: Key = key(
     "INGEST_PAUSE",
     Shape::Span,

@@ -77,7 +77,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         listen: checks.listen(raw.listen),
         data_dir: PathBuf::from(checks.text(&DATA_DIR, raw.data_dir).unwrap_or_default()),
         drain: checks.span(&DRAIN, raw.drain, Duration::ZERO, 600 * second),
-        budget: checks.span(&BUDGET, raw.budget, tick, 59 * second),
+        budget: checks.span(&BUDGET, raw.budget, tick, 51 * second),
         ingest_pause: checks.span(&INGEST_PAUSE, raw.ingest_pause, Duration::ZERO, 60 * second),
         batch_bytes: checks.size(&BATCH_BYTES, raw.batch_bytes),
         batch_apis: checks.size(&BATCH_APIS, raw.batch_apis),

@@ -12,9 +12,8 @@ use std::{sync::Arc, time::Duration};
 use federation_agent::{
     exchange::{Command, CommandBody, Discovered, Limits, ReplyBody},
     link::{Link, LinkSettings, Network, Receiver, Session, State, Step, Tried, probe},
-    model::Error,
     plane::{Behaviour, Plane, PlaneSettings},
-    settings::{Connector, Proxy, ProxyEnvironment, Retry, Tls},
+    settings::{Connector, Faults, Proxy, ProxyEnvironment, Retry, Tls},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -53,7 +52,7 @@ async fn plane(settings: PlaneSettings) -> Plane {
     plane
 }
 
-fn network(settings: &LinkSettings, proxies: &ProxyEnvironment) -> Result<Network, Vec<Error>> {
+fn network(settings: &LinkSettings, proxies: &ProxyEnvironment) -> Result<Network, Faults> {
     Network::new(&settings.connector, proxies, settings.retry.silence)
 }
 
@@ -132,9 +131,12 @@ async fn a_wrong_prefix_and_a_closed_port_are_said_to() {
     let (steps, fault) = tried(&settings(&format!("http://{closed}")), &none).await;
     assert_eq!(steps, [Step::Connect]);
     let fault = fault.expect("refused");
-    assert!(fault.contains(&closed.to_string()) && fault.contains("refused"), "{fault}");
+    assert!(fault.contains("the connection was refused; is the plane up") && fault.contains("HTTP_PROXY"), "{fault}");
+    assert_eq!(fault.matches(&closed.ip().to_string()).count(), 1, "{fault}");
+    assert!(fault.contains(&closed.to_string()) && !fault.contains("os error"), "{fault}");
 
     let (_, fault) = tried(&settings("http://no-such-host.invalid"), &none).await;
     let fault = fault.expect("no such host");
-    assert!(fault.contains("`no-such-host.invalid` cannot be resolved"), "{fault}");
+    assert!(fault.contains("http://no-such-host.invalid: its host name cannot be resolved; is it right"), "{fault}");
+    assert_eq!(fault.matches("no-such-host").count(), 1, "{fault}");
 }

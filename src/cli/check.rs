@@ -16,7 +16,6 @@ use super::{
 };
 use crate::{
     link::{self, Step, Tried},
-    model::Class,
     provider::{Call, Finding, Provider, Verdict},
     settings::{Environment, Integration},
 };
@@ -101,10 +100,6 @@ fn shown(step: Step, integration: &Integration) -> String {
     }
 }
 
-/// What to look at when an endpoint is out of reach: its error knows only what the network said.
-const REACH: &str = "Check its address, whether the plane is up, and what stands in between (name service, firewall, \
-                     a proxy that is needed: HTTPS_PROXY)";
-
 async fn ask_gateway(teller: &mut Teller, id: &str, provider: &Arc<dyn Provider>, cancel: &CancellationToken) {
     let call = Call { id: "check".into(), deadline: Instant::now() + PATIENCE, cancel: cancel.clone() };
     let (findings, received) = mpsc::channel(QUEUE);
@@ -141,9 +136,6 @@ impl Teller {
         };
         let (verdict, says) = match &tried.outcome {
             Ok(()) => (Verdict::Good, format!("{}, {} ms", shown(tried.step, integration), tried.took.as_millis())),
-            Err(error) if tried.step == Step::Connect && error.class() == Class::Unavailable => {
-                (Verdict::Bad, format!("{}. {REACH}", error.sentence()))
-            }
             Err(error) => (Verdict::Bad, error.sentence().to_owned()),
         };
         self.finding(&integration.id, &Finding { verdict, what, says });

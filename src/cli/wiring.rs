@@ -18,7 +18,7 @@ use crate::{
     agent::{Agent, AgentSettings},
     link::{self, Dial, Link, LinkSettings, Network, State},
     observe::{Board, Standing},
-    settings::{Connector, Fault, Faults, Integration, Process},
+    settings::{Connector, Faults, Integration, Process},
 };
 
 /// How long the links may take to say goodbye once nothing is left to do, and what came in meanwhile to be undone.
@@ -35,15 +35,7 @@ pub(super) struct Running {
 
 /// The real network, as the settings say; certificates are read here, once for all links, and only for TLS.
 pub(super) fn network(connector: &Connector, process: &Process) -> Result<Arc<dyn Dial>, Faults> {
-    let network = Network::new(connector, &process.proxy_environment, process.retry.silence).map_err(|errors| {
-        let fault = |error: crate::model::Error| Fault {
-            variable: "gravitee_integration_connector_ws".into(),
-            found: None,
-            says: error.to_string(),
-        };
-        Faults(errors.into_iter().map(fault).collect())
-    })?;
-    Ok(Arc::new(network))
+    Ok(Arc::new(Network::new(connector, &process.proxy_environment, process.retry.silence)?))
 }
 
 /// What the link of `integration` needs to know.

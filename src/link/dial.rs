@@ -1,6 +1,12 @@
 //! To an endpoint and into TLS: the real network, behind a trait that tests replace by streams in memory.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
@@ -15,7 +21,7 @@ use tokio_rustls::TlsConnector;
 use super::{Endpoint, proxy, tls};
 use crate::{
     model::Error,
-    settings::{Connector, ProxyEnvironment},
+    settings::{Connector, Fault, Faults, ProxyEnvironment},
 };
 
 /// How long one address is tried alone before the next one is tried beside it.
@@ -48,12 +54,17 @@ pub struct Network {
 
 impl Network {
     /// The network as `connector` and the proxy variables set it. Certificates are read here, once. All faults are
-    /// told at once. `silence` is how long sent bytes may stay unacknowledged.
-    pub fn new(connector: &Connector, proxies: &ProxyEnvironment, silence: Duration) -> Result<Self, Vec<Error>> {
+    /// told at once, each by the variable that is to be mended. `silence` is how long sent bytes may stay unacknowledged.
+    pub fn new(connector: &Connector, proxies: &ProxyEnvironment, silence: Duration) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut routes = Vec::new();
         for url in &connector.endpoints {
-            let route = Endpoint::new(url).and_then(|endpoint| {
+            let wrong = |error: Error| Fault {
+                variable: "gravitee_integration_connector_ws_endpoints".into(),
+                found: None,
+                says: error.sentence().to_owned(),
+            };
+            let route = Endpoint::new(url).map_err(wrong).and_then(|endpoint| {
                 let route = proxy::route(&endpoint, &connector.proxy, proxies)?;
                 Ok((endpoint, route))
             });
@@ -69,7 +80,7 @@ impl Network {
                 Err(more) => faults.extend(more),
             }
         }
-        if faults.is_empty() { Ok(Self { routes, tls, user_timeout: silence }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { routes, tls, user_timeout: silence }) } else { Err(Faults(faults)) }
     }
 }
 
@@ -78,14 +89,16 @@ impl Dial for Network {
     async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
         let route = self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref());
         let Some(route) = route else {
-            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout)
-                .await
-                .map_err(|error| error.during(format_args!("cannot reach {endpoint}")))?;
+            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout).await.map_err(|unreached| {
+                let proxy = format!(", or is a proxy needed ({})", proxy_variable(endpoint));
+                unreached.sentence(&endpoint.to_string(), &advice(endpoint), &proxy)
+            })?;
             return Ok(Box::new(stream));
         };
-        let mut stream = tcp(&route.host, route.port, self.user_timeout)
-            .await
-            .map_err(|error| error.during(format_args!("cannot reach the proxy {route}")))?;
+        let mut stream = tcp(&route.host, route.port, self.user_timeout).await.map_err(|unreached| {
+            let advice = "is the proxy up, and are its host and port right?";
+            unreached.sentence(&format!("the proxy {route}"), advice, "")
+        })?;
         proxy::tunnel(&mut stream, route, endpoint).await?;
         Ok(Box::new(stream))
     }
@@ -101,23 +114,100 @@ impl Dial for Network {
     }
 }
 
+/// What to look at when `endpoint` is out of reach.
+pub(super) fn advice(endpoint: &Endpoint) -> String {
+    let proxy = proxy_variable(endpoint);
+    format!(
+        "is the plane up, is the port {} right, and does a firewall stand in between or is a proxy needed ({proxy})?",
+        endpoint.port
+    )
+}
+
+/// The variable that names a proxy before `endpoint`.
+fn proxy_variable(endpoint: &Endpoint) -> &'static str {
+    if endpoint.secure { "HTTPS_PROXY" } else { "HTTP_PROXY" }
+}
+
+/// What the network did, in words without the system's own numbers.
+pub(super) fn words(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::ConnectionRefused => "the connection was refused".into(),
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            "the other end cut the connection".into()
+        }
+        io::ErrorKind::UnexpectedEof => "the other end closed the connection".into(),
+        io::ErrorKind::TimedOut => "no answer came in time".into(),
+        io::ErrorKind::HostUnreachable => "the host is unreachable".into(),
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => "the network is unreachable".into(),
+        io::ErrorKind::PermissionDenied => "this machine does not let the connection out".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Why there is no TCP connection.
+enum Unreached {
+    /// The name has no address; the system's reason is of no type that tells one from another.
+    NoName(Option<io::Error>),
+    /// None of its addresses answered.
+    NoAnswer { faults: BTreeSet<(IpAddr, io::ErrorKind)>, is_name: bool },
+    /// There was one, and it could not be set up.
+    NotSetUp(io::Error),
+}
+
+impl Unreached {
+    /// What failed, where, and what to look at: `advice` when nothing answers, `or_proxy` added for a name.
+    fn sentence(self, place: &str, advice: &str, or_proxy: &str) -> Error {
+        match self {
+            Self::NoName(why) => {
+                let error = Error::unavailable(format!(
+                    "cannot reach {place}: its host name cannot be resolved; is it right, does this \
+                     machine's (or container's) name service know it{or_proxy}?"
+                ));
+                match why {
+                    Some(why) => error.caused_by(why),
+                    None => error,
+                }
+            }
+            Self::NoAnswer { faults, is_name } => {
+                let kinds: BTreeSet<_> = faults.iter().map(|(_, kind)| *kind).collect();
+                let addresses = || faults.iter().map(|(address, _)| address.to_string()).collect::<Vec<_>>().join(", ");
+                let what = match kinds.first() {
+                    Some(kind) if kinds.len() == 1 && is_name => format!("{} ({})", words(*kind), addresses()),
+                    Some(kind) if kinds.len() == 1 => words(*kind),
+                    _ => {
+                        let each = faults.iter().map(|(address, kind)| format!("{} ({address})", words(*kind)));
+                        each.collect::<Vec<_>>().join(", ")
+                    }
+                };
+                Error::unavailable(format!("cannot reach {place}: {what}; {advice}"))
+            }
+            Self::NotSetUp(error) => {
+                let what = words(error.kind());
+                Error::unavailable(format!("the connection to {place} could not be set up: {what}")).caused_by(error)
+            }
+        }
+    }
+}
+
 /// A TCP connection to the first address of `host` that answers.
-async fn tcp(host: &str, port: u16, user_timeout: Duration) -> Result<TcpStream, Error> {
-    let addresses: Vec<SocketAddr> = lookup_host((host, port))
+async fn tcp(host: &str, port: u16, user_timeout: Duration) -> Result<TcpStream, Unreached> {
+    let addresses: Vec<SocketAddr> =
+        lookup_host((host, port)).await.map_err(|error| Unreached::NoName(Some(error)))?.collect();
+    if addresses.is_empty() {
+        return Err(Unreached::NoName(None));
+    }
+    let stream = first(&addresses)
         .await
-        .map_err(|error| Error::unavailable(format!("`{host}` cannot be resolved: {error}")))?
-        .collect();
-    let stream = first(&addresses).await?;
-    adjust(&stream, user_timeout)
-        .map_err(|error| Error::unavailable(format!("the connection could not be set up: {error}")))?;
+        .map_err(|faults| Unreached::NoAnswer { faults, is_name: host.parse::<IpAddr>().is_err() })?;
+    adjust(&stream, user_timeout).map_err(Unreached::NotSetUp)?;
     Ok(stream)
 }
 
 /// Tries the addresses in their order, the next one as soon as one fails or is slow, and keeps the first that answers.
-async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
+async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, BTreeSet<(IpAddr, io::ErrorKind)>> {
     let mut waiting = addresses.iter();
     let mut tries = FuturesUnordered::new();
-    let mut faults = Vec::new();
+    let mut faults = BTreeSet::new();
     loop {
         if let Some(&address) = waiting.next() {
             tries.push(async move { (address, TcpStream::connect(address).await) });
@@ -125,14 +215,15 @@ async fn first(addresses: &[SocketAddr]) -> Result<TcpStream, Error> {
         tokio::select! {
             Some((address, connected)) = tries.next() => match connected {
                 Ok(stream) => return Ok(stream),
-                Err(error) => faults.push(format!("{address}: {error}")),
+                Err(error) => {
+                    faults.insert((address.ip(), error.kind()));
+                }
             },
             () = tokio::time::sleep(STAGGER), if waiting.len() > 0 => {}
             else => break,
         }
     }
-    faults.sort();
-    Err(Error::unavailable(if faults.is_empty() { "it has no address".to_owned() } else { faults.join("; ") }))
+    Err(faults)
 }
 
 /// A peer that vanished without a word is noticed by the kernel too, also while nothing is sent.
@@ -146,4 +237,32 @@ fn adjust(stream: &TcpStream, user_timeout: Duration) -> io::Result<()> {
     #[cfg(not(target_os = "linux"))]
     let _ = user_timeout;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_fail_alike_are_told_together_and_in_one_order() {
+        let (four, six) = (IpAddr::from([10, 0, 0, 7]), IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, 7]));
+        let said = |faults: [(IpAddr, io::ErrorKind); 2]| {
+            Unreached::NoAnswer { faults: faults.into(), is_name: true }.sentence(
+                "https://plane.example",
+                "is it up?",
+                "",
+            )
+        };
+        let alike = said([(six, io::ErrorKind::ConnectionRefused), (four, io::ErrorKind::ConnectionRefused)]);
+        assert_eq!(
+            alike.sentence(),
+            "cannot reach https://plane.example: the connection was refused (10.0.0.7, fd00::7); is it up?"
+        );
+        let apart = said([(six, io::ErrorKind::NetworkUnreachable), (four, io::ErrorKind::TimedOut)]);
+        assert_eq!(
+            apart.sentence(),
+            "cannot reach https://plane.example: no answer came in time (10.0.0.7), the network is unreachable \
+             (fd00::7); is it up?"
+        );
+    }
 }

@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     Dial, Endpoint, LinkSettings,
     conversation::{FAREWELL, close, closed, hello, refused},
+    dial::advice,
     upgrade::upgrade,
     wire::{Event, Wire},
 };
@@ -90,14 +91,14 @@ impl Walk<'_> {
         let endpoint = self.endpoint;
         let limit = settings.retry.handshake;
         let mut stream =
-            self.step(Step::Connect, within(limit, endpoint, "connecting", dial.connect(endpoint))).await?;
+            self.step(Step::Connect, within(limit, endpoint, Step::Connect, dial.connect(endpoint))).await?;
         if endpoint.secure {
-            let securing = within(limit, endpoint, "the TLS handshake", dial.secure(stream, endpoint));
+            let securing = within(limit, endpoint, Step::Tls, dial.secure(stream, endpoint));
             stream = self.step(Step::Tls, securing).await?;
         }
         let connector = &settings.connector;
         let upgrading = upgrade(stream, endpoint, &connector.headers, connector.limits);
-        let mut wire = self.step(Step::Upgrade, within(limit, endpoint, "the upgrade", upgrading)).await?;
+        let mut wire = self.step(Step::Upgrade, within(limit, endpoint, Step::Upgrade, upgrading)).await?;
         let greeting = async {
             let outcome = greet(settings, endpoint, &mut wire).await;
             wire.close(close::NORMAL, FAREWELL).await;
@@ -126,7 +127,9 @@ async fn greet(settings: &LinkSettings, endpoint: &Endpoint, wire: &mut Wire) ->
     let wait = settings.retry.handshake;
     let by = Instant::now() + wait;
     loop {
-        let late = |_| Error::unavailable(format!("{endpoint} did not answer HELLO within {wait:?}"));
+        let late = |_| {
+            Error::unavailable(format!("{endpoint} did not answer HELLO within {}", humantime::format_duration(wait)))
+        };
         match timeout_at(by, wire.next()).await.map_err(late)?? {
             Event::Beat | Event::Room => {}
             Event::Closed(why) => return Err(closed(why)),
@@ -151,11 +154,17 @@ async fn greet(settings: &LinkSettings, endpoint: &Endpoint, wire: &mut Wire) ->
 pub(super) async fn within<T>(
     limit: Duration,
     endpoint: &Endpoint,
-    what: &str,
+    step: Step,
     work: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     timeout(limit, work).await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
-        Err(Error::unavailable(format!("{endpoint}: {what} took longer than {limit}")))
+        Err(Error::unavailable(match step {
+            Step::Connect => format!("cannot reach {endpoint}: no answer came within {limit}; {}", advice(endpoint)),
+            Step::Tls => format!("{endpoint}: the TLS handshake took longer than {limit}; is TLS spoken at this port?"),
+            Step::Upgrade | Step::Hello => format!(
+                "{endpoint}: the upgrade took longer than {limit}; is this the controller's port, and is the plane well?"
+            ),
+        }))
     })
 }

@@ -1,6 +1,6 @@
 //! Which proxy stands before an endpoint, and how a tunnel is asked of it (HTTP CONNECT).
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, io, net::IpAddr};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use percent_encoding::percent_decode_str;
@@ -8,10 +8,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use url::Url;
 
-use super::Endpoint;
+use super::{Endpoint, dial};
 use crate::{
     model::Error,
-    settings::{Proxy, ProxyEnvironment},
+    settings::{Fault, Proxy, ProxyEnvironment},
 };
 
 /// The longest answer to CONNECT that is read, in bytes.
@@ -39,7 +39,7 @@ pub(super) fn route(
     endpoint: &Endpoint,
     settings: &Proxy,
     environment: &ProxyEnvironment,
-) -> Result<Option<Route>, Error> {
+) -> Result<Option<Route>, Fault> {
     match settings {
         Proxy::Direct => Ok(None),
         Proxy::Http { host, port, user } => Ok(Some(Route {
@@ -67,29 +67,30 @@ fn is_blank(value: &SecretString) -> bool {
 }
 
 /// The proxy in a variable's value: `http://user:password@host:port`, or without the scheme.
-fn read(value: &SecretString, named_by: &'static str) -> Result<Route, Error> {
+fn read(value: &SecretString, named_by: &'static str) -> Result<Route, Fault> {
+    let fault = |says| Fault { variable: named_by.into(), found: None, says };
     let value = value.expose_secret().trim();
     let whole = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
     // The value may hold a password: it is not repeated.
-    let url: Url = whole.parse().map_err(|error| {
-        Error::invalid(format!("{named_by} is not a proxy's URL ({error}); write http://host:port"))
-    })?;
+    let url: Url =
+        whole.parse().map_err(|error| fault(format!("it is not a proxy's URL ({error}); write http://host:port")))?;
     match url.scheme() {
         "http" => {}
         scheme if scheme.starts_with("socks") => {
-            return Err(Error::invalid(format!(
-                "{named_by} names a SOCKS proxy, which this agent does not speak; name an HTTP proxy \
-                 (http://host:port), or put the endpoint's host into NO_PROXY"
-            )));
+            return Err(fault(
+                "it names a SOCKS proxy, which this agent does not speak; name an HTTP proxy (http://host:port), or \
+                 put the endpoint's host into NO_PROXY"
+                    .to_owned(),
+            ));
         }
         scheme => {
-            return Err(Error::invalid(format!(
-                "{named_by} names a proxy by `{scheme}://`; only http://host:port is accepted (what goes through the \
+            return Err(fault(format!(
+                "it names a proxy by `{scheme}://`; only http://host:port is accepted (what goes through the \
                  tunnel is encrypted all the same)"
             )));
         }
     }
-    let host = url.host_str().ok_or_else(|| Error::invalid(format!("{named_by} names no host")))?;
+    let host = url.host_str().ok_or_else(|| fault("it names no host".to_owned()))?;
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let user = (!url.username().is_empty())
         .then(|| (decode(url.username()), SecretString::from(decode(url.password().unwrap_or_default()))));
@@ -171,7 +172,9 @@ where
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
-    let broke = |error| Error::unavailable(format!("the connection to the proxy {route} broke: {error}"));
+    let broke = |error: io::Error| {
+        Error::unavailable(format!("the connection to the proxy {route} broke: {}", dial::words(error.kind())))
+    };
     stream.write_all(request.as_bytes()).await.map_err(broke)?;
     stream.flush().await.map_err(broke)?;
 
@@ -295,9 +298,9 @@ mod tests {
         assert_eq!(found("http://[::1]:8080").expect("a proxy").host, "::1");
         for wrong in ["socks5://proxy.example:1080", "https://proxy.example", "http://:3128", "http://u:secret@:x"] {
             let fault = found(wrong).expect_err(wrong);
-            assert!(fault.sentence().contains("HTTPS_PROXY") && !fault.sentence().contains("secret"), "{fault}");
+            assert!(fault.variable == "HTTPS_PROXY" && !fault.says.contains("secret"), "{fault}");
         }
-        assert!(found("socks5h://p:1").expect_err("refused").sentence().contains("SOCKS"));
+        assert!(found("socks5h://p:1").expect_err("refused").says.contains("SOCKS"));
     }
 
     #[test]

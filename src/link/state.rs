@@ -100,8 +100,8 @@ impl<'a> Life<'a> {
         if self.is_flapping() {
             debug!(integration = self.integration, %endpoint, tries, "connected to the plane once more");
         } else if self.was_connected || tries > 1 {
-            let away = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
-            info!(integration = self.integration, %endpoint, tries, %away, "connected to the plane again");
+            let away = whole_seconds(self.lost.1.elapsed());
+            info!(integration = self.integration, %endpoint, tries, away, "connected to the plane again");
         } else {
             info!(integration = self.integration, %endpoint, "connected to the plane");
         }
@@ -137,8 +137,8 @@ impl<'a> Life<'a> {
             End::Failed(error) => self.reason(error.class().word(), error.sentence(), delay),
             End::GoodBye { .. } if self.is_flapping() => self.reason("good-bye", &why(end), delay),
             End::GoodBye { .. } | End::Shutdown => {
-                let wait = humantime::format_duration(whole_millis(delay));
-                info!(integration = self.integration, %wait, "{}; connecting again", why(end));
+                let next_try_in = in_words(delay);
+                info!(integration = self.integration, next_try_in, "{}; connecting again", why(end));
             }
         }
         self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
@@ -156,10 +156,10 @@ impl<'a> Life<'a> {
 
     /// Still so.
     pub(super) fn still_away(&self) {
-        let since = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
+        let since = whole_seconds(self.lost.1.elapsed());
         info!(
             integration = self.integration,
-            %since, "still staying away, as the plane asked; restart the agent to connect again"
+            since, "still staying away, as the plane asked; restart the agent to connect again"
         );
     }
 
@@ -175,26 +175,26 @@ impl<'a> Life<'a> {
 
     /// Each reason is told once an outage; all of them together again every ten minutes.
     fn reason(&mut self, class: &str, error: &str, delay: Duration) {
-        let wait = humantime::format_duration(whole_millis(delay));
+        let next_try_in = in_words(delay);
         let known = self.outage.reasons.contains(error);
         if !known && self.outage.reasons.len() < REASONS {
             self.outage.reasons.insert(error.to_owned());
             self.outage.reminded.get_or_insert_with(Instant::now);
-            warn!(integration = self.integration, class, %wait, "not connected: {error}");
+            warn!(integration = self.integration, class, next_try_in, "not connected: {error}");
         } else if self.outage.reminded.is_none_or(|last| last.elapsed() >= REMINDER) {
             self.outage.reminded = Some(Instant::now());
-            let since = humantime::format_duration(whole_seconds(self.lost.1.elapsed()));
+            let since = whole_seconds(self.lost.1.elapsed());
             let (tries, sessions) = (self.outage.tries, self.brief);
             if self.is_flapping() {
                 warn!(
                     integration = self.integration,
-                    class, %wait, sessions, "connected again and again, and lost each time: {error}"
+                    class, next_try_in, sessions, "connected again and again, and lost each time: {error}"
                 );
             } else {
-                warn!(integration = self.integration, class, %wait, %since, tries, "still not connected: {error}");
+                warn!(integration = self.integration, class, next_try_in, since, tries, "still not connected: {error}");
             }
         } else {
-            debug!(integration = self.integration, class, %wait, "not connected: {error}");
+            debug!(integration = self.integration, class, next_try_in, "not connected: {error}");
         }
     }
 }
@@ -220,10 +220,31 @@ fn why(end: &End) -> String {
     }
 }
 
-fn whole_seconds(span: Duration) -> Duration {
-    Duration::from_secs(span.as_secs())
+fn whole_seconds(span: Duration) -> String {
+    humantime::format_duration(Duration::from_secs(span.as_secs())).to_string()
 }
 
-fn whole_millis(span: Duration) -> Duration {
-    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+/// Whole seconds; of less than one, whole milliseconds.
+fn in_words(span: Duration) -> String {
+    if span >= Duration::from_secs(1) {
+        return whole_seconds(span);
+    }
+    humantime::format_duration(Duration::from_millis(span.subsec_millis().into())).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_told_in_whole_seconds_and_a_short_one_in_milliseconds() {
+        for (span, words) in [
+            (Duration::from_micros(262_764_123), "4m 22s"),
+            (Duration::from_millis(1_999), "1s"),
+            (Duration::from_micros(764_900), "764ms"),
+            (Duration::ZERO, "0s"),
+        ] {
+            assert_eq!(in_words(span), words, "{span:?}");
+        }
+    }
 }

@@ -1,18 +1,15 @@
 //! Stores of certificates, PEM and PKCS#12: read, opened, and searched. Every fault names the setting and the file.
 
-use std::fs;
+use std::{fs, io};
 
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag, error::Error as P12Error};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use secrecy::ExposeSecret as _;
 
-use crate::{
-    model::Error,
-    settings::{Store, StoreKind, StoreSource},
-};
+use crate::settings::{Fault, Store, StoreKind, StoreSource};
 
 /// The certificates that `store` trusts; at least one.
-pub(super) fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>, Error> {
+pub(super) fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let found = match store.kind {
         StoreKind::Pem => pem_certificates(&read(store)?, store)?,
         StoreKind::Pkcs12 => {
@@ -28,7 +25,7 @@ pub(super) fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>
 }
 
 /// Our certificate, its chain, and its key.
-pub(super) fn identity(store: &Store) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+pub(super) fn identity(store: &Store) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Fault> {
     match store.kind {
         StoreKind::Pem => {
             let bytes = read(store)?;
@@ -92,13 +89,13 @@ fn is_named(store: &Store, name: Option<&str>) -> bool {
     store.alias.as_deref().is_none_or(|alias| name.is_some_and(|name| name.eq_ignore_ascii_case(alias)))
 }
 
-fn pem_certificates(bytes: &[u8], store: &Store) -> Result<Vec<CertificateDer<'static>>, Error> {
+fn pem_certificates(bytes: &[u8], store: &Store) -> Result<Vec<CertificateDer<'static>>, Fault> {
     CertificateDer::pem_slice_iter(bytes)
         .collect::<Result<_, _>>()
         .map_err(|error| fault(store, &format!("it is not PEM: {error}")))
 }
 
-fn open(store: &Store) -> Result<Pkcs12Archive, Error> {
+fn open(store: &Store) -> Result<Pkcs12Archive, Fault> {
     let bytes = read(store)?;
     let password = store.password.as_ref().map_or("", |password| password.expose_secret());
     Pkcs12Archive::from_pkcs12(&bytes, password).map_err(|error| match error {
@@ -116,14 +113,16 @@ fn open(store: &Store) -> Result<Pkcs12Archive, Error> {
     })
 }
 
-fn read(store: &Store) -> Result<Vec<u8>, Error> {
+fn read(store: &Store) -> Result<Vec<u8>, Fault> {
     match &store.source {
         StoreSource::Inline(bytes) => Ok(bytes.clone()),
         StoreSource::Files(paths) => {
             let mut all = Vec::new();
             for path in paths {
-                let bytes = fs::read(path).map_err(|error| {
-                    Error::invalid(format!("{}: {} cannot be read: {error}", store.named_by, path.display()))
+                let bytes = fs::read(path).map_err(|error| Fault {
+                    variable: store.named_by.clone(),
+                    found: Some(path.display().to_string()),
+                    says: unread(&error),
                 })?;
                 all.extend(bytes);
                 if store.kind == StoreKind::Pem {
@@ -135,17 +134,29 @@ fn read(store: &Store) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn nothing(store: &Store, what: &str) -> Error {
+/// Why a file could not be read.
+pub(super) fn unread(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "the file cannot be read: no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "the file cannot be read: this process may not read it".to_owned(),
+        kind => format!("the file cannot be read: {kind}"),
+    }
+}
+
+fn nothing(store: &Store, what: &str) -> Fault {
     match &store.alias {
         Some(alias) => fault(store, &format!("it holds no {what} under the alias `{alias}`")),
         None => fault(store, &format!("it holds no {what}")),
     }
 }
 
-fn fault(store: &Store, what: &str) -> Error {
-    let place = match &store.source {
-        StoreSource::Files(paths) => paths.iter().map(|path| path.display().to_string()).collect(),
-        StoreSource::Inline(_) => vec!["its inline content".to_owned()],
+/// What is wrong with `store`, by the setting that names it, with its files.
+pub(super) fn fault(store: &Store, what: &str) -> Fault {
+    let found = match &store.source {
+        StoreSource::Files(paths) => {
+            Some(paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))
+        }
+        StoreSource::Inline(_) => None,
     };
-    Error::invalid(format!("{} ({}): {what}", store.named_by, place.join(", ")))
+    Fault { variable: store.named_by.clone(), found, says: what.to_owned() }
 }

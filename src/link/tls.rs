@@ -1,26 +1,26 @@
 //! TLS as the settings say, and rustls's errors as sentences for a person.
 
-use std::{fs, io, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, Error as TlsError, RootCertStore,
+    AlertDescription, CertificateError, ClientConfig, Error as TlsError, OtherError, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use super::{Endpoint, store, trust};
+use super::{Endpoint, dial, store, trust};
 use crate::{
     model::Error,
-    settings::{Store, Tls},
+    settings::{Fault, Store, Tls},
 };
 
 const TRUSTSTORE: &str = "gravitee_integration_connector_ws_ssl_truststore_…";
 const KEYSTORE: &str = "gravitee_integration_connector_ws_ssl_keystore_…";
 const EXTRA: &str = "FEDERATION_AGENT_CA_FILE";
 
-/// The client's side of TLS. All faults at once.
-pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Error>> {
+/// The client's side of TLS. All faults at once, each by the variable that is to be mended.
+pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Fault>> {
     let provider = Arc::new(ring::default_provider());
     let mut faults = Vec::new();
     let verifier = verifier(settings, &provider).map_err(|fault| faults.push(fault)).ok();
@@ -33,68 +33,68 @@ pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Error>> {
     }
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| vec![Error::bug(format!("TLS cannot be set up: {error}"))])?
+        // TLS 1.2 and 1.3 are both compiled in, with suites for both.
+        .expect("ring speaks the default versions of TLS")
         .dangerous()
         .with_custom_certificate_verifier(verifier);
     let Some((keystore, (chain, key))) = identity else { return Ok(builder.with_no_client_auth()) };
     builder.with_client_auth_cert(chain, key).map_err(|error| vec![unusable(keystore, &error)])
 }
 
-fn unusable(keystore: &Store, error: &TlsError) -> Error {
-    Error::invalid(match error {
-        TlsError::InconsistentKeys(_) => {
-            format!("{}: the private key does not belong to the certificate", keystore.named_by)
-        }
-        other => format!("{}: the certificate and its key cannot be used: {other}", keystore.named_by),
-    })
+fn unusable(keystore: &Store, error: &TlsError) -> Fault {
+    match error {
+        TlsError::InconsistentKeys(_) => store::fault(keystore, "the private key does not belong to the certificate"),
+        other => store::fault(keystore, &format!("the certificate and its key cannot be used: {other}")),
+    }
 }
 
-fn verifier(settings: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+/// The certificates of the file at `path`, which [`EXTRA`] names.
+fn extra(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
+    let fault = |says| Fault { variable: EXTRA.into(), found: Some(path.display().to_string()), says };
+    let bytes = fs::read(path).map_err(|error| fault(store::unread(&error)))?;
+    let found = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| fault(format!("it is not PEM: {error}")))?;
+    if found.is_empty() { Err(fault("it holds no certificate in PEM".into())) } else { Ok(found) }
+}
+
+fn verifier(settings: &Tls, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Fault> {
     if settings.trust_all {
         return Ok(Arc::new(trust::Anybody::new(provider)));
     }
+    let by = |variable: &str, says: String| Fault { variable: variable.into(), found: None, says };
+    let mut roots = RootCertStore::empty();
     let mut given = Vec::new();
     if let Some(path) = &settings.extra_ca {
-        let bytes = fs::read(path)
-            .map_err(|error| Error::invalid(format!("{EXTRA}: {} cannot be read: {error}", path.display())))?;
-        let before = given.len();
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
-            given.push(
-                certificate
-                    .map_err(|error| Error::invalid(format!("{EXTRA}: {} is not PEM: {error}", path.display())))?,
-            );
-        }
-        if given.len() == before {
-            return Err(Error::invalid(format!("{EXTRA}: {} holds no certificate in PEM", path.display())));
-        }
+        given.extend(extra(path)?.into_iter().map(|certificate| (EXTRA, certificate)));
     }
-    let mut named_by = EXTRA;
-    let mut system = Vec::new();
     if let Some(truststore) = &settings.truststore {
-        given.extend(store::certificates(truststore)?);
-        named_by = &truststore.named_by;
+        let named_by = truststore.named_by.as_str();
+        given.extend(store::certificates(truststore)?.into_iter().map(|certificate| (named_by, certificate)));
     } else {
         let found = rustls_native_certs::load_native_certs();
-        system = found.certs;
-        if system.is_empty() && given.is_empty() {
+        if found.certs.is_empty() && given.is_empty() {
             let why = found.errors.first().map_or(String::new(), |error| format!(" ({error})"));
-            return Err(Error::invalid(format!(
-                "this system has no CA certificates{why}; install its ca-certificates package, or name the plane's CA \
-                 in {TRUSTSTORE} or {EXTRA}"
-            )));
+            return Err(by(
+                EXTRA,
+                format!(
+                    "this system has no CA certificates{why}; install its ca-certificates package, or name the \
+                     plane's CA here or in {TRUSTSTORE}"
+                ),
+            ));
         }
+        // A system's bundle has odd ones in it that nobody needs; what was named by a setting must be good.
+        roots.add_parsable_certificates(found.certs);
     }
-    let mut roots = RootCertStore::empty();
-    // A system's bundle has odd ones in it that nobody needs; what was named by a setting must be good.
-    roots.add_parsable_certificates(system);
-    for certificate in &given {
+    for (named_by, certificate) in &given {
         roots
             .add(certificate.clone())
-            .map_err(|error| Error::invalid(format!("{named_by}: a certificate in it cannot be read: {error}")))?;
+            .map_err(|error| by(named_by, format!("a certificate in it cannot be read: {error}")))?;
     }
     let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|error| Error::invalid(format!("{named_by}: no trust can be built on it: {error}")))?;
+        .map_err(|error| by(EXTRA, format!("no trust can be built on the certificates of this system: {error}")))?;
+    let given = given.into_iter().map(|(_, certificate)| certificate).collect();
     Ok(Arc::new(trust::Named::new(inner, given, settings.skip_host_check)))
 }
 
@@ -105,7 +105,7 @@ pub(super) fn sentence(error: &io::Error, endpoint: &Endpoint) -> Error {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
                 format!("{endpoint} ended the connection during the TLS handshake; is TLS spoken at this port?")
             }
-            _ => format!("the TLS handshake with {endpoint} broke: {error}"),
+            kind => format!("the TLS handshake with {endpoint} broke: {}", dial::words(kind)),
         });
     };
     Error::unavailable(match cause {
@@ -116,22 +116,40 @@ pub(super) fn sentence(error: &io::Error, endpoint: &Endpoint) -> Error {
             format!("what answers at {endpoint} does not speak TLS; if it is plain HTTP, the scheme must be http")
         }
         TlsError::NoCertificatesPresented => format!("{endpoint} showed no certificate"),
-        TlsError::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("{endpoint} wants a client certificate; name one in {KEYSTORE}")
-        }
-        TlsError::AlertReceived(
-            alert @ (AlertDescription::UnknownCA
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::AccessDenied),
-        ) => format!("{endpoint} refused our client certificate ({alert:?}); see {KEYSTORE}"),
-        TlsError::AlertReceived(alert) => format!(
-            "{endpoint} refused the TLS handshake ({alert:?}); if it wants a client certificate, name one in {KEYSTORE}"
+        TlsError::PeerIncompatible(_) => format!(
+            "{endpoint} and this agent have no version or cipher of TLS in common; this agent speaks TLS 1.2 and 1.3"
         ),
+        TlsError::AlertReceived(alert) => alerted(*alert, endpoint),
         other => format!("the TLS handshake with {endpoint} failed: {other}"),
     })
+}
+
+/// What a peer meant that ended the handshake.
+fn alerted(alert: AlertDescription, endpoint: &Endpoint) -> String {
+    let refused = |why: &str| format!("{endpoint} refused our client certificate: {why}; see {KEYSTORE}");
+    match alert {
+        AlertDescription::CertificateRequired => {
+            format!("{endpoint} wants a client certificate; name one in {KEYSTORE}")
+        }
+        AlertDescription::UnknownCA => refused("it does not trust the authority that signed it"),
+        AlertDescription::CertificateExpired => refused("it has expired"),
+        AlertDescription::CertificateRevoked => refused("it was revoked"),
+        AlertDescription::AccessDenied => refused("it is not let in"),
+        AlertDescription::BadCertificate
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnsupportedCertificate => refused("it does not accept it"),
+        AlertDescription::UnrecognisedName => {
+            format!("{endpoint} serves no host of the name {}; is the host of the endpoint right?", endpoint.host)
+        }
+        AlertDescription::ProtocolVersion => {
+            format!("{endpoint} speaks neither TLS 1.2 nor 1.3, which this agent speaks")
+        }
+        other => format!(
+            "{endpoint} refused the TLS handshake (TLS alert {}); if it wants a client certificate, name one in \
+             {KEYSTORE}",
+            u8::from(other)
+        ),
+    }
 }
 
 fn distrust(fault: &CertificateError, endpoint: &Endpoint) -> String {
@@ -145,23 +163,44 @@ fn distrust(fault: &CertificateError, endpoint: &Endpoint) -> String {
             "it is not valid yet; is this machine's clock right?".into()
         }
         CertificateError::UnknownIssuer => format!(
-            "nobody known here has issued it; name the CA that did in {TRUSTSTORE} or {EXTRA} (the endpoint may also \
-             be leaving out an intermediate certificate)"
+            "it is not signed by an authority that is trusted here; name the CA that signed it in {TRUSTSTORE} or \
+             {EXTRA} (the endpoint may also be leaving out an intermediate certificate)"
         ),
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => format!(
             "it is not for the host name {}; it is for {}. Use one of these in the endpoint, or set \
              gravitee_integration_connector_ws_ssl_verifyHost=false",
             endpoint.host,
-            presented.join(", ")
+            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
             "it does not name {} (nor any host: a subject's common name does not count); use a certificate with \
              subject alternative names, or set gravitee_integration_connector_ws_ssl_verifyHost=false",
             endpoint.host
         ),
-        CertificateError::Other(_) => {
-            format!("it is a CA's own ({fault}); if it is the server's all the same, name it itself in {TRUSTSTORE}")
+        CertificateError::Other(OtherError(cause)) if cause.is::<trust::SelfSigned>() => format!(
+            "it is self-signed, not signed by an authority that is trusted here; if it is the right one all the same, \
+             name the certificate itself in {TRUSTSTORE} or {EXTRA}"
+        ),
+        // Of what rustls has no word for, this is the one that happens.
+        CertificateError::Other(_) => format!(
+            "it is not a server's certificate (it calls itself a CA's, most likely); use one that was issued for the \
+             server, or name it itself in {TRUSTSTORE} or {EXTRA}"
+        ),
+        CertificateError::BadEncoding => "it cannot be read; it is damaged, or of a kind that is not known".into(),
+        CertificateError::BadSignature => "the signature on it is wrong; it is damaged or forged".into(),
+        CertificateError::Revoked => "it was revoked; renew it".into(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it was not issued for a server (its extended key usage is another)".into()
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that is not accepted, such as SHA-1; renew it".into()
         }
         other => other.to_string(),
     }
+}
+
+/// A certificate's name as rustls tells it, `DnsName("plane.example")`, without its wrapping.
+fn bare(name: &str) -> &str {
+    name.split_once('(').and_then(|(_, name)| name.strip_suffix(')')).map_or(name, |name| name.trim_matches('"'))
 }

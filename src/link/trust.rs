@@ -1,9 +1,10 @@
 //! Who is trusted: the verifiers that stand around rustls's own.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
+use p12_keystore::Certificate;
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -13,6 +14,23 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
+
+/// A certificate that nobody has signed but itself, and that is not trusted for that.
+#[derive(Debug)]
+pub(super) struct SelfSigned;
+
+impl fmt::Display for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the certificate is self-signed")
+    }
+}
+
+impl std::error::Error for SelfSigned {}
+
+/// Whether `certificate` names itself as its issuer.
+fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
+    Certificate::from_der(certificate).is_ok_and(|read| read.subject() == read.issuer())
+}
 
 /// rustls's own checks, with two of Gravitee's habits: the host's name may go unchecked, and a server's certificate
 /// that itself stands in the trust store is trusted, as Java does, also when it calls itself a CA.
@@ -56,6 +74,12 @@ impl ServerCertVerifier for Named {
                     verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 }
                 Ok(ServerCertVerified::assertion())
+            }
+            // Only to have the right words for it: it is refused as before.
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::Other(_)))
+                if is_self_signed(end_entity) =>
+            {
+                Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(SelfSigned)))))
             }
             other => other,
         }

@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 
 use super::{
     Endpoint,
-    dial::BoxStream,
+    dial::{self, BoxStream},
     tls,
     wire::{Metered, Wire},
 };
@@ -28,6 +28,9 @@ use crate::{
 /// Without it the controller talks its legacy protocol.
 const PROTOCOL: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-gravitee-exchange-protocol"), HeaderValue::from_static("v1"));
+
+/// What to look at where http was spoken to something that did not answer.
+const PLAIN: &str = "is the plane up? If this port speaks TLS, the scheme must be https";
 
 const READ_BUFFER: usize = 8 * 1024;
 
@@ -106,16 +109,24 @@ fn refusal(error: WsError, endpoint: &Endpoint) -> Error {
         WsError::Io(error) if error.get_ref().is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>) => {
             tls::sentence(&error, endpoint)
         }
-        WsError::Io(error) => Error::unavailable(format!("the connection to {endpoint} broke at the upgrade: {error}")),
+        WsError::Io(error) => Error::unavailable(format!(
+            "the connection to {endpoint} broke at the upgrade: {}; {}",
+            dial::words(error.kind()),
+            if endpoint.secure { "is the plane up, and what stands before it?" } else { PLAIN }
+        )),
         WsError::Protocol(ProtocolError::HandshakeIncomplete) | WsError::ConnectionClosed => {
             Error::unavailable(format!(
-                "{endpoint} closed the connection without an answer to the upgrade; if it speaks TLS, its scheme \
-                 must be https"
+                "{endpoint} closed the connection without an answer to the upgrade; {}",
+                if endpoint.secure { "is the plane up, and what stands before it?" } else { PLAIN }
             ))
         }
-        WsError::Protocol(ProtocolError::HttparseError(_) | ProtocolError::WrongHttpVersion) => Error::unavailable(
-            format!("what answers at {endpoint} does not speak HTTP/1.1; check scheme, host and port of the endpoint"),
-        ),
+        WsError::Protocol(ProtocolError::WrongHttpVersion) => Error::unavailable(format!(
+            "what answers at {endpoint} does not speak HTTP/1.1; check its host and port, and what stands before it"
+        )),
+        WsError::Protocol(ProtocolError::HttparseError(_)) => Error::unavailable(format!(
+            "what answers at {endpoint} does not speak HTTP; check its host and port{}",
+            if endpoint.secure { "" } else { ", and if it speaks TLS, its scheme must be https" }
+        )),
         WsError::Protocol(
             ProtocolError::MissingUpgradeWebSocketHeader
             | ProtocolError::MissingConnectionUpgradeHeader
@@ -164,8 +175,9 @@ fn answered(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Err
                 .map(|to| to.split(['?', '#']).next().unwrap_or_default());
             Error::unavailable(format!(
                 "{endpoint} answered {path} with a redirect ({code}) to {}; set the endpoint to where the controller \
-                 is (http to https, most often)",
-                to.unwrap_or("nowhere")
+                 is{}",
+                to.unwrap_or("nowhere"),
+                if endpoint.secure { "" } else { " (with https, most often)" }
             ))
         }
         code => Error::unavailable(format!("{endpoint} refused the upgrade of {path} with {code}")),

@@ -32,7 +32,10 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Outgoing, dial::BoxStream};
+use super::{
+    Outgoing,
+    dial::{self, BoxStream},
+};
 use crate::{exchange::Limits, model::Error};
 
 /// Answers that may wait for the socket before nothing more is read: a peer that asks and does not read.
@@ -246,7 +249,9 @@ fn event(message: Message) -> Event {
 
 fn sentence(error: &WsError) -> Error {
     Error::unavailable(match error {
-        WsError::Io(error) if !is_cut(error.kind()) => format!("the connection to the plane broke: {error}"),
+        WsError::Io(error) if !is_cut(error.kind()) => {
+            format!("the connection to the plane broke: {}", dial::words(error.kind()))
+        }
         WsError::Io(_) | WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
             "the connection to the plane was cut without a close frame; a proxy or an ingress with an idle time-out \
              does that, and so does a plane that is killed"

@@ -158,5 +158,5 @@ async fn a_proxy_that_cannot_reach_the_plane_or_is_none_is_said_to() {
     let environment =
         ProxyEnvironment { all: Some("socks5://proxy.example:1080".into()), ..ProxyEnvironment::default() };
     let faults = network(&socks, &environment).err().expect("refused");
-    assert!(faults[0].sentence().contains("SOCKS") && faults[0].sentence().contains("ALL_PROXY"), "{faults:?}");
+    assert!(faults.0[0].says.contains("SOCKS") && faults.0[0].variable == "ALL_PROXY", "{faults:?}");
 }

@@ -60,8 +60,9 @@ impl Agent {
         let mut progress = listing.progress.subscribe();
         let ended = tokio::select! {
             biased;
-            _ = progress.wait_for(|progress| progress.ended.is_some()) => true,
+            // First: the same signal stops the list, and what it then ended with is not the reason.
             () = self.draining.cancelled() => return Err(shutting_down()),
+            _ = progress.wait_for(|progress| progress.ended.is_some()) => true,
             () = tokio::time::sleep_until(call.deadline) => false,
             () = call.cancel.cancelled() => {
                 listing.late.store(true, Ordering::Relaxed);

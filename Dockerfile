@@ -22,7 +22,7 @@ RUN host="$(rustc -vV | sed -n 's/^host: //p')" \
 
 FROM scratch
 
-ARG VERSION
+ARG VERSION=0.1.0
 ARG COMMIT
 LABEL org.opencontainers.image.title="federation-agent" \
       org.opencontainers.image.description="Federates an API gateway with a management plane over one outbound websocket" \

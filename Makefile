@@ -34,6 +34,8 @@ test: ministack ## all tests; says which of them lack their peer (MiniStack, a D
 	else echo "make test: no MiniStack (it needs $(PYTHON) with venv and pip): the AWS suite runs against our own stand-in only"; fi; \
 	if ! $(DOCKER) info >/dev/null 2>&1; then \
 	  echo "make test: no Docker engine: the container test will say that it did not run"; \
+	elif ! $(DOCKER) compose version >/dev/null 2>&1 && ! docker-compose version >/dev/null 2>&1; then \
+	  echo "make test: no compose command: the container test will say that it did not run"; \
 	elif [ "$$(uname -s)" != Linux ]; then \
 	  echo "make test: a static binary is built on Linux only: the container test will say that it did not run"; \
 	else \

@@ -71,3 +71,16 @@ fn the_compose_file_hands_over_every_setting_of_the_agent_itself() {
         assert!(compose.lines().any(|found| found.trim() == line), "docker-compose.yaml does not list `{line}`");
     }
 }
+
+/// What follows the empty image is the same, whoever compiled the binary; and the version is the crate's.
+#[test]
+fn both_images_are_the_same() {
+    let image = |path: &str| {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        let image = text.split_once("\nFROM scratch\n").unwrap().1.replace("--from=build ", "").replace("/image/", "");
+        image.lines().filter(|line| !line.starts_with("ARG VERSION")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(image("Dockerfile"), image("docker/Dockerfile.prebuilt"));
+    let compiled = fs::read_to_string(root().join("Dockerfile")).unwrap();
+    assert!(compiled.contains(concat!("\nARG VERSION=", env!("CARGO_PKG_VERSION"), "\n")));
+}

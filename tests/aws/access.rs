@@ -123,6 +123,7 @@ async fn what_cannot_be_subscribed_to_leaves_no_key(peer: Peer) {
     let gone = format!("{REGION}:{}:gone", id(&shop.account, "pets"));
     let mut nowhere = pets.clone();
     nowhere.connection.clear();
+    let mut sentences = std::collections::BTreeSet::new();
     for (what, api, api_id, plan) in [
         ("a plan that is not there", &pets, pets.id.as_str(), "nothing"),
         ("a plan that does not cover the stage", &orders, orders.id.as_str(), bronze.as_str()),
@@ -131,6 +132,8 @@ async fn what_cannot_be_subscribed_to_leaves_no_key(peer: Peer) {
     ] {
         let error = shop.provider.subscribe(&call(), api_id, &asking(api, plan)).await.expect_err(what);
         assert!(matches!(error.class(), Class::NotFound | Class::Invalid | Class::Conflict), "{what}: {error:?}");
+        println!("{what}: {error}");
+        assert!(sentences.insert(error.sentence().to_owned()), "{what}: each has its own sentence: {error}");
     }
     assert!(peer.keys(&shop.account, REGION).await.is_empty());
 }

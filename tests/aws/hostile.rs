@@ -9,9 +9,9 @@ use federation_agent::{
 };
 
 use crate::{
-    shop::{Shop, user},
+    shop::{GOLD, Shop, user},
     suite::{
-        asking::{call, call_for, leaving, list, listed, texts},
+        asking::{asking, call, call_for, leaving, list, listed, texts},
         discovery::{id, shop},
         peer::Peer,
     },
@@ -143,4 +143,22 @@ async fn another_role_of_the_account_is_asked_where_one_is_refused() {
             assert_eq!(revoked.map_err(|error| error.class()), Ok::<_, Class>(expected));
         }
     }
+}
+
+/// A usage plan can go on naming a REST API that is deleted: no key is made for it.
+#[tokio::test]
+async fn an_api_that_only_its_plan_still_names_gets_no_key() {
+    let shop = Shop::new().await;
+    let api = shop.pets().await;
+    // Another life of the agent, which remembers nothing.
+    let provider = shop.peer.provider(&user(), &[("region", REGION)]);
+    shop.gateway().fault(Failure::Answer(r#"{"item":[]}"#).on(Operation::GetRestApis));
+    let error = provider.subscribe(&call(), &api.id, &asking(&api, GOLD)).await.expect_err("it is gone");
+    assert_eq!(error.class(), Class::NotFound, "{error:?}");
+    assert!(error.sentence().contains("is not there any more"), "{error:?}");
+    assert_eq!(shop.gateway().count(Operation::CreateApiKey), 0);
+    // A list that cannot be read proves nothing.
+    shop.gateway().heal();
+    shop.gateway().fault(Failure::Answer("{}").on(Operation::GetRestApis));
+    provider.subscribe(&call(), &api.id, &asking(&api, GOLD)).await.expect("the plan covers it");
 }

@@ -34,8 +34,16 @@ pub(super) async fn read(target: &Target, call: &Call, address: &StageAddress) -
     };
     let answer = target.ask(call, &operation, send).await.map_err(explained)?;
     let bytes = answer.body.map(aws_smithy_types::Blob::into_inner).unwrap_or_default();
-    let content = rewritten(&bytes, &address.invoke_url())
-        .map_err(|why| Error::invalid(format!("the OpenAPI document of {address} ({}) {why}", target.place)))?;
+    let content = rewritten(&bytes, &address.invoke_url()).map_err(|unfit| {
+        let sentence = format!("the OpenAPI document of {address} ({}) {unfit}", target.place);
+        match unfit {
+            Unfit::TooLarge(_) => Error::invalid(sentence),
+            // What came is not what API Gateway wrote: it says nothing about the document, which may be there next time.
+            Unfit::NotUtf8 | Unfit::NotJson(_) | Unfit::NotOpenApi => {
+                Error::unavailable(format!("{sentence}; look at proxies and endpointUrl"))
+            }
+        }
+    })?;
     Ok(Document { kind: DocumentKind::Swagger, content, filename: FILENAME.into() })
 }
 
@@ -47,13 +55,29 @@ fn explained(failure: Failure) -> Error {
     }
 }
 
+/// Why what was exported is not handed over.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error("has {0} bytes and cannot fit in a message to the plane")]
+    TooLarge(usize),
+    #[error("is not UTF-8")]
+    NotUtf8,
+    #[error("is no JSON object: {0}")]
+    NotJson(serde_json::Error),
+    #[error("has no `openapi` at its top level")]
+    NotOpenApi,
+}
+
 /// The document with the URL that callers use as its only server, and without AWS's own additions at its top level.
-fn rewritten(bytes: &[u8], url: &str) -> Result<String, String> {
+fn rewritten(bytes: &[u8], url: &str) -> Result<String, Unfit> {
     if bytes.len() > LARGEST {
-        return Err(format!("has {} bytes and cannot fit in a message to the plane", bytes.len()));
+        return Err(Unfit::TooLarge(bytes.len()));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| format!("is not UTF-8: {error}"))?;
-    let document: TopLevel<'_> = serde_json::from_str(text).map_err(|error| format!("is no JSON object: {error}"))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| Unfit::NotUtf8)?;
+    let document: TopLevel<'_> = serde_json::from_str(text).map_err(Unfit::NotJson)?;
+    if !document.0.iter().any(|(name, _)| name == "openapi") {
+        return Err(Unfit::NotOpenApi);
+    }
     let servers = serde_json::json!([{ "url": url }]).to_string();
     let mut out = String::with_capacity(text.len() + servers.len() + 16);
     out.push('{');
@@ -142,12 +166,14 @@ mod tests {
             rewritten(br#"{"openapi":"3.0.1"}"#, "u").unwrap(),
             r#"{"openapi":"3.0.1","servers":[{"url":"u"}]}"#
         );
-        assert_eq!(rewritten(b"{}", "u").unwrap(), r#"{"servers":[{"url":"u"}]}"#);
     }
 
     #[test]
     fn names_keep_their_escapes() {
-        assert_eq!(rewritten(br#"{"a\"\n":1}"#, "u").unwrap(), r#"{"a\"\n":1,"servers":[{"url":"u"}]}"#);
+        assert_eq!(
+            rewritten(br#"{"openapi":"3","a\"\n":1}"#, "u").unwrap(),
+            r#"{"openapi":"3","a\"\n":1,"servers":[{"url":"u"}]}"#
+        );
     }
 
     #[test]
@@ -158,11 +184,12 @@ mod tests {
             (b"\"text\"", "no JSON object"),
             (b"openapi: 3.0.1", "no JSON object"),
             (b"{\"a\":1} x", "no JSON object"),
+            (b"{\"message\":\"sorry\"}", "no `openapi`"),
             (b"{\"a\":\"\xff\"}", "not UTF-8"),
         ] {
-            assert!(rewritten(bytes, URL).unwrap_err().contains(says), "{bytes:?}");
+            assert!(rewritten(bytes, URL).unwrap_err().to_string().contains(says), "{bytes:?}");
         }
         let large = vec![b' '; LARGEST + 1];
-        assert!(rewritten(&large, URL).unwrap_err().contains("cannot fit"));
+        assert!(rewritten(&large, URL).unwrap_err().to_string().contains("cannot fit"));
     }
 }

@@ -283,22 +283,33 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
     Ok(plans)
 }
 
-/// The name of a REST API, from the list, which is allowed wherever the agent works. `None` when it cannot be had:
-/// nothing rests on it.
-pub(super) async fn name_of(target: &Target, call: &Call, rest_api: &str) -> Option<String> {
+/// What the list of REST APIs says of one of them.
+pub(super) enum Looked {
+    /// It is there, by this name.
+    There(Option<String>),
+    /// The list was read whole, and it is not in it.
+    Gone,
+    /// The list could not be read.
+    Unknown,
+}
+
+/// Looks for a REST API in the list, which is allowed wherever the agent works.
+pub(super) async fn look_for(target: &Target, call: &Call, rest_api: &str) -> Looked {
     let operation = Operation { repeats: Repeats::Never, ..Operation::get("GetRestApis", "/restapis") };
     let mut pages = Pages::default();
     while pages.more {
         let position = &pages.position;
         let send = || target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
-        let answer = target.ask(call, &operation, send).await.ok()?;
-        let found = answer.items.unwrap_or_default().into_iter().find(|found| found.id() == Some(rest_api));
-        if let Some(found) = found {
-            return found.name;
+        let Ok(answer) = target.ask(call, &operation, send).await else { return Looked::Unknown };
+        let Some(items) = answer.items else { return Looked::Unknown };
+        if let Some(found) = items.into_iter().find(|found| found.id() == Some(rest_api)) {
+            return Looked::There(found.name);
         }
-        pages.turn(answer.position, &operation, target).ok()?;
+        if pages.turn(answer.position, &operation, target).is_err() {
+            return Looked::Unknown;
+        }
     }
-    None
+    Looked::Gone
 }
 
 /// What a page lists. An answer without a list says nothing: what it did not tell is unknown, not empty.

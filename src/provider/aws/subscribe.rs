@@ -122,7 +122,17 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     let mut rest_api = inner.names.get(&address.region, &address.rest_api);
     if rest_api.is_none() {
         let soon = Call { deadline: call.deadline.min(Instant::now() + NAME_TIME), ..call.clone() };
-        rest_api = list::name_of(&target, &soon, &address.rest_api).await;
+        rest_api = match list::look_for(&target, &soon, &address.rest_api).await {
+            list::Looked::There(name) => name,
+            list::Looked::Unknown => None,
+            list::Looked::Gone => {
+                return Err(Error::not_found(format!(
+                    "the REST API {} is not there any more ({}), though the usage plan {} still names its stage: take \
+                     it out of the plan, and out of the plane",
+                    address.rest_api, target.place, plan.id
+                )));
+            }
+        };
     }
     if let Some(rest_api) = &rest_api {
         inner.names.put(&address.region, &address.rest_api, rest_api.clone());

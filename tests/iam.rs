@@ -35,6 +35,13 @@ async fn the_suite_runs_under_our_policy() {
 }
 
 #[tokio::test]
+async fn discovery_runs_under_the_discovery_policy() {
+    if let Some(peer) = Peer::ministack().await {
+        run_all(&peer.under(DISCOVERY), suite::discovery::CASES).await;
+    }
+}
+
+#[tokio::test]
 async fn the_suite_runs_under_the_policy_that_gravitee_publishes() {
     if let Some(peer) = Peer::ministack().await {
         run_all(&peer.under(PUBLISHED), &provider_cases()).await;

@@ -126,8 +126,13 @@ impl Target {
                     }
                 }
             };
-            if matches!(failed.cause, Cause::Cancelled | Cause::OutOfTime) {
-                return Err(failed);
+            match (failed.cause, last.take()) {
+                // What went wrong before says more than that the time was over while it was tried again.
+                (Cause::OutOfTime, Some(before)) => {
+                    return Err(Failure { cause: failed.cause, effect: failed.effect, ..ended(before, &asked) });
+                }
+                (Cause::OutOfTime | Cause::Cancelled, _) => return Err(failed),
+                _ => {}
             }
             let delay = delay(attempt, rand::random());
             if let Class::Throttled(after) = failed.class() {

@@ -116,7 +116,8 @@ async fn an_account_that_is_down_does_not_hide_anothers_api() {
         subscription
     };
     provider.subscribe(&call(), "an-id-of-another", &subscription(&two), &nobody()).await.expect("the other has it");
-    let missing = provider.subscribe(&call_for(Duration::from_secs(5)), "an-id-of-another", &subscription(&one)).await;
+    let missing =
+        provider.subscribe(&call_for(Duration::from_secs(5)), "an-id-of-another", &subscription(&one), &nobody()).await;
     let error = missing.expect_err("its account does not answer");
     assert!(error.class().is_passing() && error.sentence().contains(&one), "{error:?}");
 }

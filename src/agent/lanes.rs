@@ -20,7 +20,7 @@ pub(super) const SUBSCRIPTIONS: usize = 256;
 pub(super) const OTHERS: usize = 32;
 
 /// Subscriptions that are settled at once, beside those that somebody waits for.
-const SETTLING: usize = 4;
+const SETTLING: u32 = 4;
 
 /// The lanes of one agent.
 pub(super) struct Lanes {
@@ -43,7 +43,7 @@ impl Lanes {
             subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)),
             others: Arc::new(Semaphore::new(OTHERS)),
             running: Arc::new(Semaphore::new(RUNNING)),
-            settling: Arc::new(Semaphore::new(SETTLING)),
+            settling: Arc::new(Semaphore::new(SETTLING as usize)),
             locks: Mutex::default(),
         }
     }
@@ -81,10 +81,16 @@ impl Lanes {
         }
     }
 
-    /// Waits until no command works on `subscription`; for what waits for the gateway as long as it takes.
-    pub(super) async fn alone(&self, subscription: &str) -> (OwnedMutexGuard<()>, Option<OwnedSemaphorePermit>) {
+    /// Waits until no command works on `subscription`, to settle it as long as it takes; with `alone`, until nothing else
+    /// is settled.
+    pub(super) async fn settling(
+        &self,
+        subscription: &str,
+        alone: bool,
+    ) -> (OwnedMutexGuard<()>, Option<OwnedSemaphorePermit>) {
+        let places = if alone { SETTLING } else { 1 };
         // The semaphore is never closed.
-        let place = Arc::clone(&self.settling).acquire_owned().await.ok();
+        let place = Arc::clone(&self.settling).acquire_many_owned(places).await.ok();
         (self.lock_of(subscription).lock_owned().await, place)
     }
 

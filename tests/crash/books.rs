@@ -12,7 +12,8 @@ use federation_agent::{
     standin::Gateway,
 };
 
-use super::support::PATIENCE;
+/// What was being settled when the agent died is tried again only after a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What does not match. All lists are of key ids or subscription ids.
 #[derive(Debug, Default, PartialEq, Eq)]

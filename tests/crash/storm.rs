@@ -17,6 +17,7 @@ use federation_agent::{
     standin::{Failure, Operation},
 };
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::sync::Notify;
 
 use super::{
     books::{Books, settled},
@@ -38,6 +39,8 @@ struct Crowd {
     left: AtomicUsize,
     open: Mutex<Vec<String>>,
     closing: Mutex<BTreeSet<String>>,
+    /// Told when a command has ended.
+    ended: Notify,
     outcomes: Mutex<[usize; 4]>,
 }
 
@@ -66,6 +69,7 @@ impl Crowd {
                 continue;
             }
             self.outcomes.lock().unwrap()[kind + usize::from(sent.is_err())] += 1;
+            self.ended.notify_one();
         }
     }
 
@@ -86,10 +90,17 @@ async fn havoc(
     let (stage, mut done) = (&crowd.stage, [0; 3]);
     let operations =
         [Operation::GetUsagePlans, Operation::CreateApiKey, Operation::CreateUsagePlanKey, Operation::DeleteApiKey];
-    while crowd.left.load(Ordering::SeqCst) > 0 {
-        let pause = Duration::from_millis(chance.random_range(5..120));
-        tokio::time::sleep(pause).await;
-        match chance.random_range(0..10) {
+    loop {
+        // After so many commands the next thing goes wrong, in the midst of those that are under way.
+        for _ in 0..chance.random_range(1..8) {
+            let ended = crowd.ended.notified();
+            if crowd.left.load(Ordering::SeqCst) == 0 {
+                done[1] -= done[0];
+                return (agent, done);
+            }
+            soon("a command", ended).await;
+        }
+        match chance.random_range(0..20) {
             0..2 => {
                 agent.signal("KILL");
                 agent.end().await;
@@ -118,8 +129,6 @@ async fn havoc(
         }
         done[1] += 1;
     }
-    done[1] -= done[0];
-    (agent, done)
 }
 
 async fn storm(seed: u64, may_look: bool) {
@@ -141,6 +150,7 @@ async fn storm(seed: u64, may_look: bool) {
         left: AtomicUsize::new(COMMANDS),
         open: Mutex::default(),
         closing: Mutex::default(),
+        ended: Notify::new(),
         outcomes: Mutex::default(),
     });
     if !may_look {

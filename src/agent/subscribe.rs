@@ -17,7 +17,7 @@ use super::{
 use crate::{
     exchange::{ReplyBody, Subscribed},
     model::{Error, Subscription, Texts},
-    provider::{Call, Revoked},
+    provider::{Call, Revoked, Witness},
 };
 
 /// How often undoing is tried.
@@ -44,7 +44,8 @@ impl Agent {
             return Err(shutting_down());
         }
         let turn = self.lanes.turn(&subscription.id, call).await?;
-        let grant = self.provider.subscribe(call, api_id, subscription).await?;
+        let witness: Arc<dyn Witness> = Arc::new(Nobody);
+        let grant = self.provider.subscribe(call, api_id, subscription, &witness).await?;
         let mut undo = subscription.clone();
         undo.metadata.extend(grant.metadata.clone());
         let made = Made { api_id: api_id.to_owned(), subscription: undo, turn };
@@ -136,4 +137,13 @@ impl Agent {
 fn unstorable(metadata: &Texts) -> Option<&str> {
     let long = |(name, value): &(&String, &String)| units(name) > STORED.0 || units(value) > STORED.1;
     metadata.iter().find(long).map(|(name, _)| name.as_str())
+}
+
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Witness for Nobody {
+    async fn making(&self, _: &Texts) {}
+    async fn made(&self, _: &Texts) {}
+    async fn unmade(&self) {}
 }

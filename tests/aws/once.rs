@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     shop::{GOLD, Shop, user},
-    suite::asking::{asking, call, call_for, ending, leaving, texts},
+    suite::asking::{asking, call, call_for, ending, leaving, nobody, texts},
 };
 
 // Creating once.
@@ -124,7 +124,7 @@ async fn a_subscription_that_is_dropped_half_way_leaves_no_key() {
         shop.gateway().fault(Failure::Held(held.clone()).on(operation));
         let asked = tokio::spawn({
             let (provider, api) = (shop.provider.clone(), api.clone());
-            async move { provider.subscribe(&call(), &api.id, &asking(&api, GOLD)).await }
+            async move { provider.subscribe(&call(), &api.id, &asking(&api, GOLD), &nobody()).await }
         });
         let came = |request: &Request| request.operation == Some(operation);
         shop.gateway().until(|requests| requests.iter().any(came)).await;

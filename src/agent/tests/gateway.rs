@@ -116,7 +116,13 @@ impl Provider for Gateway {
         self.note(format!("read {}", listed.api.id), (self.read)((call.clone(), listed.clone()))).await
     }
 
-    async fn subscribe(&self, call: &Call, _: &str, subscription: &Subscription) -> Result<Grant, Error> {
+    async fn subscribe(
+        &self,
+        call: &Call,
+        _: &str,
+        subscription: &Subscription,
+        _: &Arc<dyn Witness>,
+    ) -> Result<Grant, Error> {
         let work = (self.subscribe)((call.clone(), subscription.clone()));
         self.note(format!("subscribe {}", subscription.id), work).await
     }
@@ -125,6 +131,22 @@ impl Provider for Gateway {
         self.removed.lock().unwrap().push(subscription.metadata.clone());
         let work = (self.unsubscribe)((call.clone(), subscription.clone()));
         self.note(format!("unsubscribe {}", subscription.id), work).await
+    }
+
+    async fn sweep(&self, _: &Call, _: &str, _: &str, _: &Texts, _: &[Texts]) -> Result<Revoked, Error> {
+        Ok(Revoked::AlreadyGone)
+    }
+
+    async fn keys(&self, _: &Call, _: &BTreeSet<String>, _: mpsc::Sender<Keys>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn lasting(&self, metadata: &Texts) -> Texts {
+        metadata.clone()
+    }
+
+    fn key_id(&self, metadata: &Texts) -> Option<String> {
+        metadata.get("key").cloned()
     }
 
     async fn check(&self, _: &Call, _: mpsc::Sender<Finding>) {}

@@ -11,6 +11,7 @@ mod shape;
 mod subscribe;
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{
         Arc, Mutex,
@@ -38,7 +39,7 @@ use crate::{
         Api, Document, DocumentKind, Error, Grant, Metadata, MetadataFormat, Plan, PlanSecurity, Subscription,
         SubscriptionKind, Texts,
     },
-    provider::{Call, Finding, Found, Listed, Provider, Revoked},
+    provider::{Call, Finding, Found, Keys, Listed, Provider, Revoked, Witness},
 };
 
 /// The value of every key that the scripted gateway makes.
@@ -242,7 +243,11 @@ fn subscription(id: &str) -> Subscription {
 }
 
 fn grant(id: &str) -> Grant {
-    Grant { api_key: Some(SecretString::from(KEY)), metadata: Texts::from([("key-id".into(), format!("key-of-{id}"))]) }
+    Grant {
+        api_key: Some(SecretString::from(KEY)),
+        plan: None,
+        metadata: Texts::from([("key-id".into(), format!("key-of-{id}"))]),
+    }
 }
 
 fn subscribe(id: &str) -> CommandBody {

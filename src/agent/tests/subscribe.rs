@@ -210,7 +210,7 @@ async fn a_grant_that_the_plane_cannot_store_is_undone() {
         let metadata = Texts::from([(name, value)]);
         let rig = Rig::new(Gateway::of(&[]).subscribe(move |_, _| {
             let metadata = metadata.clone();
-            async move { Ok(Grant { api_key: Some(SecretString::from(KEY)), metadata }) }
+            async move { Ok(Grant { api_key: Some(SecretString::from(KEY)), plan: None, metadata }) }
         }));
         let mut line = rig.connect();
         let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;

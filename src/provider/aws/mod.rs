@@ -26,7 +26,7 @@ mod vault;
 
 pub use keys::KEYS;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -36,9 +36,9 @@ use self::{
     config::Config,
     foreign::{Names, Routes},
 };
-use super::{Call, Finding, Found, Kind, Listed, Provider, Revoked};
+use super::{Call, Finding, Found, Keys, Kind, Listed, Provider, Revoked, Witness};
 use crate::{
-    model::{Api, Error, Grant, Subscription},
+    model::{Api, Error, Grant, Subscription, Texts},
     settings::{Faults, Integration, Process},
 };
 
@@ -116,12 +116,44 @@ impl Provider for Aws {
         Ok(Api { documents: vec![document], ..listed.api.clone() })
     }
 
-    async fn subscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Grant, Error> {
+    async fn subscribe(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription: &Subscription,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Grant, Error> {
+        let _ = witness;
         subscribe::subscribe(&self.0, call, api_id, subscription).await
     }
 
     async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error> {
         unsubscribe::unsubscribe(&self.0, call, api_id, subscription).await
+    }
+
+    async fn sweep(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription_id: &str,
+        trace: &Texts,
+        spare: &[Texts],
+    ) -> Result<Revoked, Error> {
+        let _ = (call, api_id, subscription_id, trace, spare);
+        Err(Error::bug("not built yet"))
+    }
+
+    async fn keys(&self, call: &Call, known: &BTreeSet<String>, found: mpsc::Sender<Keys>) -> Result<(), Error> {
+        let _ = (call, known, found);
+        Err(Error::bug("not built yet"))
+    }
+
+    fn lasting(&self, metadata: &Texts) -> Texts {
+        metadata.clone()
+    }
+
+    fn key_id(&self, metadata: &Texts) -> Option<String> {
+        metadata.get(map::key::API_KEY).cloned()
     }
 
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>) {

@@ -159,7 +159,11 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     };
     match bound {
         Ok(value) => {
-            let grant = Grant { api_key: Some(value), metadata: grant_metadata(&target, &made.id, &plan.id) };
+            let grant = Grant {
+                api_key: Some(value),
+                plan: Some(plan.id.clone()),
+                metadata: grant_metadata(&target, &made.id, &plan.id),
+            };
             tracing::info!(
                 command = %call.id, subscription = %subscription.id, api_key_id = %made.id, usage_plan = %plan.id,
                 place = %target.place, "made an API key and bound it to the usage plan"

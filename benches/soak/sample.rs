@@ -24,6 +24,10 @@ pub(crate) struct Sample {
     pub(crate) threads: u64,
     /// What runs in the agent's runtime; `None` when it did not tell.
     pub(crate) tasks: Option<u64>,
+    /// Replies that it remembered for a minute, all so far.
+    pub(crate) remembered: u64,
+    /// Those of the last minute: each has a task.
+    pub(crate) fresh: u64,
     /// Its data folder.
     pub(crate) journal: Holds,
     /// Subscriptions of the plane.
@@ -48,7 +52,7 @@ impl Samples {
         let mut file = File::create("target/soak.csv")?;
         writeln!(
             file,
-            "seconds,resident_kib,anonymous_kib,open_files,threads,tasks,journal_files,journal_bytes,subscriptions,commands,errors"
+            "seconds,resident_kib,anonymous_kib,open_files,threads,tasks,fresh_replies,journal_files,journal_bytes,subscriptions,commands,errors"
         )?;
         println!(
             "{:>8} {:>12} {:>6} {:>8} {:>7} {:>14} {:>9} {:>8}",
@@ -63,8 +67,12 @@ impl Samples {
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
         let resident = stage.agent.resident()?;
         let (commands, errors) = work.done();
+        let (at, remembered) = (self.began.elapsed().as_secs_f64(), work.remembered());
+        let minute_ago = self.taken.iter().rev().find(|before| before.at <= at - 60.0);
         let sample = Sample {
-            at: self.began.elapsed().as_secs_f64(),
+            at,
+            remembered,
+            fresh: remembered - minute_ago.map_or(0, |before| before.remembered),
             resident_kib: resident.now,
             anonymous_kib: field(&status, "RssAnon:")?,
             files_open: std::fs::read_dir(format!("/proc/{id}/fd"))?.count() as u64,
@@ -100,12 +108,13 @@ impl Samples {
         let tasks = one.tasks.map(|tasks| tasks.to_string()).unwrap_or_default();
         writeln!(
             self.file,
-            "{:.1},{},{},{},{},{tasks},{},{},{},{},{}",
+            "{:.1},{},{},{},{},{tasks},{},{},{},{},{},{}",
             one.at,
             one.resident_kib,
             one.anonymous_kib,
             one.files_open,
             one.threads,
+            one.fresh,
             one.journal.files,
             one.journal.bytes,
             one.subscriptions,

@@ -27,7 +27,7 @@ struct Row {
 /// The share that memory may grow by, and what is noise: a batch of documents more or less.
 const MEMORY: (f64, f64) = (0.10, 1024.0);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     Row {
         name: "resident memory",
         unit: "MB",
@@ -46,8 +46,9 @@ const ROWS: [Row; 6] = [
     },
     Row { name: "open files", unit: "", of: |one| number(one.files_open), scale: 1.0, part: 0.0, more: 4.0 },
     Row { name: "threads", unit: "", of: |one| number(one.threads), scale: 1.0, part: 0.0, more: 2.0 },
-    // A command's reply is remembered for a minute by a task of its own: their number follows the pace.
-    Row { name: "tasks", unit: "", of: |one| one.tasks.and_then(number), scale: 1.0, part: 0.15, more: 50.0 },
+    // The reply with a key or a list is remembered for a minute by a task of its own: their number follows the pace.
+    Row { name: "tasks", unit: "", of: |one| one.tasks.and_then(number), scale: 1.0, part: 0.0, more: f64::INFINITY },
+    Row { name: "  beyond the replies of a minute", unit: "", of: of_their_own, scale: 1.0, part: 0.0, more: 100.0 },
     Row { name: "journal, files beyond subscriptions", unit: "", of: beyond, scale: 1.0, part: 0.0, more: 20.0 },
 ];
 
@@ -86,7 +87,7 @@ pub(crate) fn print(plan: &Plan, samples: &Samples, journalled: usize) -> bool {
             show(judged.first),
             show(judged.last),
             show(judged.slope),
-            format!("+{}", show(judged.limit)),
+            if judged.limit.is_finite() { format!("+{}", show(judged.limit)) } else { "-".to_owned() },
             if judged.flat || !judging { "" } else { "   <-- grows" }
         );
         flat &= judged.flat;
@@ -142,6 +143,11 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 /// Files in the data folder that no living subscription accounts for.
 fn beyond(one: &Sample) -> Option<f64> {
     Some(number(one.journal.files)? - number(one.subscriptions)?.min(number(one.journal.files)?))
+}
+
+/// Tasks that no remembered reply accounts for.
+fn of_their_own(one: &Sample) -> Option<f64> {
+    Some(number(one.tasks?)? - number(one.fresh)?)
 }
 
 fn number(count: u64) -> Option<f64> {

@@ -51,6 +51,8 @@ pub(crate) struct Work {
     counts: Mutex<BTreeMap<(&'static str, String), u64>>,
     commands: AtomicU64,
     errors: AtomicU64,
+    /// Replies that the agent remembers for a minute: a key's or a list's.
+    remembered: AtomicU64,
 }
 
 impl Work {
@@ -64,6 +66,7 @@ impl Work {
             counts: Mutex::default(),
             commands: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            remembered: AtomicU64::new(0),
         })
     }
 
@@ -208,6 +211,9 @@ impl Work {
             Status::Succeeded => Ok(reply.body),
             _ => Err(PlaneError::Failed(reply.error.unwrap_or_default())),
         });
+        if let Ok(ReplyBody::Subscribe(_) | ReplyBody::Discover(_)) = &replied {
+            self.remembered.fetch_add(1, Ordering::Relaxed);
+        }
         self.count(name, replied.as_ref().err());
         replied
     }
@@ -231,6 +237,11 @@ impl Work {
     /// Commands that were sent so far, and how many of them did not succeed.
     pub(crate) fn done(&self) -> (u64, u64) {
         (self.commands.load(Ordering::Relaxed), self.errors.load(Ordering::Relaxed))
+    }
+
+    /// Replies so far that the agent remembers for a minute.
+    pub(crate) fn remembered(&self) -> u64 {
+        self.remembered.load(Ordering::Relaxed)
     }
 
     /// The plane's subscriptions, each with its grant's metadata.

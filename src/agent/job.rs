@@ -99,9 +99,14 @@ impl Agent {
             fed: Fed::default(),
         };
         let feeding = self.tracker.spawn(caught(async move { Ok(feeder.run(reads).await) }));
+        // At a shutdown the plane is left a part of its time only: a `done` that never comes costs it five minutes.
+        let hurried = async {
+            self.draining.cancelled().await;
+            tokio::time::sleep(self.settings.drain / 4).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(self.settings.ingest_pause) => {}
-            () = self.give_up.cancelled() => {}
+            () = hurried => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
         let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());

@@ -94,6 +94,15 @@ impl Lanes {
         (self.lock_of(subscription).lock_owned().await, place)
     }
 
+    /// The subscriptions that commands work on, or wait for.
+    pub(super) fn busy(&self) -> Vec<String> {
+        let locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy: Vec<String> =
+            locks.iter().filter(|(_, lock)| lock.strong_count() > 0).map(|(id, _)| id.clone()).collect();
+        busy.sort_unstable();
+        busy
+    }
+
     fn lock_of(&self, subscription: &str) -> Arc<tokio::sync::Mutex<()>> {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = locks.get(subscription).and_then(Weak::upgrade) {

@@ -109,24 +109,25 @@ impl Running {
     /// Finishes within `drain` what is under way, undoes what cannot finish, and says goodbye. `false`: something was
     /// left undone, and the log names it.
     pub(super) async fn leave(self, drain: Duration) -> bool {
-        let by = Instant::now() + drain;
-        let drained = self.drain_until(by).await;
+        self.drain_until(Instant::now() + drain).await;
         self.goodbye.cancel();
         // A peer that does not answer the close is left behind.
         let _ = timeout(GOODBYE, join_all(self.links)).await;
         // A SUBSCRIBE that came in the last moment was cut off by the goodbye, and is undone.
-        let undone = join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
-        drained && undone.into_iter().all(|ended| ended)
+        join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
+        // Each is asked: each names what it leaves.
+        let settled: Vec<bool> = self.agents.iter().map(|agent| agent.settled()).collect();
+        settled.into_iter().all(|settled| settled)
     }
 
     /// An agent that is done still carries out subscriptions while others drain: so all are asked again until nobody
     /// has anything left, or the time is over.
-    async fn drain_until(&self, by: Instant) -> bool {
+    async fn drain_until(&self, by: Instant) {
         loop {
             let left = by.saturating_duration_since(Instant::now());
-            let ended = join_all(self.agents.iter().map(|agent| agent.drain(left))).await;
+            join_all(self.agents.iter().map(|agent| agent.drain(left))).await;
             if self.is_idle() || left.is_zero() {
-                return ended.into_iter().all(|ended| ended);
+                return;
             }
         }
     }

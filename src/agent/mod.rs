@@ -11,6 +11,7 @@ mod courier;
 mod discover;
 mod drain;
 mod fault;
+pub mod guard;
 mod ingest;
 mod job;
 mod lanes;
@@ -23,12 +24,17 @@ mod subscribe;
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use guard::Guard;
 
 use crate::{
     exchange::{Command, CommandBody, Reply},
@@ -57,10 +63,12 @@ pub struct AgentSettings {
     pub reply_wait: Duration,
     /// How long work may go on after SIGTERM.
     pub drain: Duration,
+    /// Keeps an ingest from making the plane delete plans.
+    pub guard: Guard,
 }
 
 impl AgentSettings {
-    /// Those of `process`, for the integration `integration_id`.
+    /// Those of `process`, for the integration `integration_id`; the guard knows of this life of the process only.
     pub fn new(integration_id: impl Into<String>, process: &Process) -> Self {
         Self {
             integration_id: integration_id.into(),
@@ -71,6 +79,7 @@ impl AgentSettings {
             batch_wait: process.batch_wait,
             reply_wait: process.reply_wait,
             drain: process.drain,
+            guard: Guard::in_memory(process.plan_loss),
         }
     }
 }
@@ -93,6 +102,8 @@ pub struct Agent {
     listing: Mutex<Option<Arc<discover::Listing>>>,
     jobs: job::Jobs,
     health: watch::Sender<Option<String>>,
+    /// How many APIs the last list would not let into an ingest.
+    held_back: AtomicUsize,
 }
 
 impl Agent {
@@ -111,6 +122,7 @@ impl Agent {
             listing: Mutex::default(),
             jobs: job::Jobs::default(),
             health: watch::Sender::new(None),
+            held_back: AtomicUsize::new(0),
         })
     }
 
@@ -118,6 +130,11 @@ impl Agent {
     /// was whole, else which sources failed and why.
     pub fn health_detail(&self) -> watch::Receiver<Option<String>> {
         self.health.subscribe()
+    }
+
+    /// How many APIs are held back from ingests, since the plane would delete a plan of them; as of the last list.
+    pub fn held_back(&self) -> usize {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     fn integration(&self) -> &str {

@@ -6,6 +6,7 @@
 //! that cannot be read or written never stops anybody: what lies there is put aside under another name, the log says
 //! what that costs, and the page goes on in memory.
 
+pub mod ingested;
 mod memory;
 mod record;
 mod store;

@@ -104,6 +104,8 @@ pub(crate) async fn soon<T>(name: &str, what: impl Future<Output = T>) -> T {
 pub(crate) struct Stage {
     pub(crate) plane: Plane,
     pub(crate) gateway: Gateway,
+    /// The data folder: it outlives the agents of the test, and no other test sees it.
+    pub(crate) data: tempfile::TempDir,
     integrations: Vec<String>,
 }
 
@@ -121,7 +123,8 @@ impl Stage {
             plane.register(integration, "aws-api-gateway");
         }
         let gateway = Gateway::start(Estate::demo()).await.unwrap();
-        Self { plane, gateway, integrations: integrations.iter().map(ToString::to_string).collect() }
+        let data = tempfile::tempdir().unwrap();
+        Self { plane, gateway, data, integrations: integrations.iter().map(ToString::to_string).collect() }
     }
 
     /// What a person would put into `.env`, with short times and `more`.
@@ -132,6 +135,7 @@ impl Stage {
             (format!("{ws}_headers_0_name"), "Authorization".into()),
             (format!("{ws}_headers_0_value"), format!("bearer {TOKEN}")),
             ("FEDERATION_AGENT_LISTEN".into(), "127.0.0.1:0".into()),
+            ("FEDERATION_AGENT_DATA_DIR".into(), self.data.path().display().to_string()),
             ("FEDERATION_AGENT_INGEST_PAUSE".into(), "200ms".into()),
             ("FEDERATION_AGENT_RETRY_INITIAL".into(), "50ms".into()),
             ("FEDERATION_AGENT_RETRY_SLOW".into(), "200ms".into()),

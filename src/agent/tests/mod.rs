@@ -5,6 +5,7 @@ mod courier;
 mod discover;
 mod drain;
 mod gateway;
+mod guard;
 mod ingest;
 mod log;
 mod shape;
@@ -31,7 +32,7 @@ use tokio::{
 use gateway::Gateway;
 use log::Log;
 
-use super::{Agent, AgentSettings};
+use super::{Agent, AgentSettings, guard::Guard};
 use crate::{
     exchange::{self, Command, CommandBody, Limits, Message, Reply, ReplyBody, Status},
     link::{self, Receiver, Session, SessionEnd, State},
@@ -40,6 +41,7 @@ use crate::{
         SubscriptionKind, Texts,
     },
     provider::{Call, Finding, Found, Keys, Listed, Provider, Revoked, Witness},
+    settings::PlanLoss,
 };
 
 /// The value of every key that the scripted gateway makes.
@@ -67,6 +69,7 @@ impl Rig {
             batch_wait: Duration::from_secs(30),
             reply_wait: Duration::from_mins(1),
             drain: Duration::from_secs(8),
+            guard: Guard::in_memory(PlanLoss::Never),
         };
         change(&mut settings);
         let gateway = Arc::new(gateway);

@@ -62,17 +62,17 @@ impl Running {
         process: &Process,
         dial: &Arc<dyn Dial>,
         gateways: Vec<Gateway>,
+        journal: &Journal,
         board: &Board,
     ) -> Result<Self, Stop> {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
-        let journal = Journal::in_memory();
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
-            let guard = guard(process, &journal);
+            let guard = guard(process, journal);
             let settings = AgentSettings { guard: guard.clone(), ..AgentSettings::new(&integration.id, process) };
-            let agent = Agent::new(settings, provider, states.clone());
+            let agent = Agent::new(settings, provider, states.clone(), journal.clone());
             let whose = integration.id.clone();
             tokio::spawn(async move { guard.begin(&whose).await });
             let settings = link_settings(connector, process, &integration);
@@ -85,6 +85,10 @@ impl Running {
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);
             links.push(link);
+        }
+        // What an earlier life left is seen to first, and holds up nobody.
+        for agent in &running.agents {
+            agent.begin();
         }
         // Only now: a fault in the last one must not leave the first ones connected.
         for link in links {

@@ -15,17 +15,17 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use super::Journal;
+use super::{
+    Journal,
+    files::{knows_no_locks, make_folder, sync_folder},
+    names::encode,
+};
 use crate::model::{Api, Texts};
 
 /// The version of the format that is written.
 const FORMAT: u32 = 1;
-
-/// What may stand in a file's name as it is.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 /// How long another process may hold the lock; it needs milliseconds.
 const LOCKED: Duration = Duration::from_secs(2);
@@ -197,7 +197,7 @@ impl Ingested {
 
     fn path(&self, integration: &str) -> Option<PathBuf> {
         let folder = self.0.folder.as_ref()?;
-        Some(folder.join(format!("{}.json", utf8_percent_encode(integration, PLAIN))))
+        Some(folder.join(encode(integration) + ".json"))
     }
 
     /// It could not be written: told once, until it works again.
@@ -244,9 +244,9 @@ fn parse(text: &[u8]) -> Result<Known, String> {
 /// Puts `news` over what stands in the file; where that was put when it could not be read, and why it could not.
 fn fs_keep(path: &Path, integration: &str, news: Known, afresh: bool) -> io::Result<Option<(String, String)>> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    make_folder(folder)?;
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(".lock"))?;
-    locked(&lock)?;
+    let alone = locked(&lock)?;
     let (mut known, mut aside) = (Known::default(), None);
     match fs_read(path)? {
         Ok(read) => known = read,
@@ -268,21 +268,26 @@ fn fs_keep(path: &Path, integration: &str, news: Known, afresh: bool) -> io::Res
     }
     let Known { apis, once_used, .. } = known;
     let text = serde_json::to_vec(&Sheet { v: FORMAT, integration: integration.to_owned(), once_used, apis })?;
-    let fresh = path.with_extension("json.tmp");
+    let fresh =
+        path.with_extension(if alone { "json.tmp".into() } else { format!("json.{}.tmp", uuid::Uuid::new_v4()) });
     let mut file = File::create(&fresh)?;
-    file.write_all(&text)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    File::open(folder)?.sync_all()?;
+    let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
+    if let Err(error) = written {
+        let _full = fs::remove_file(&fresh);
+        return Err(error);
+    }
+    sync_folder(folder)?;
     Ok(aside)
 }
 
-/// Takes the lock, waiting a little for whoever has it. Closing the file lets go of it.
-fn locked(lock: &File) -> io::Result<()> {
+/// Takes the lock, waiting a little for whoever has it; `false`: the file system knows none, of which the journal tells.
+/// Closing the file lets go of it.
+fn locked(lock: &File) -> io::Result<bool> {
     let by = Instant::now() + LOCKED;
     loop {
         match lock.try_lock() {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(true),
+            Err(TryLockError::Error(error)) if knows_no_locks(&error) => return Ok(false),
             Err(TryLockError::Error(error)) => return Err(error),
             Err(TryLockError::WouldBlock) if Instant::now() >= by => {
                 let sentence = format!("another process has held the folder's lock for {LOCKED:?}");

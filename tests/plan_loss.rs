@@ -1,6 +1,8 @@
 //! The real binary, a usage plan that somebody's tool makes anew, and a plane that deletes what an ingest no longer
 //! mentions: who has a subscription keeps the key, unless the setting lets it go.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 #[expect(dead_code, reason = "other tests use all of it")]
 mod support;
 
@@ -163,6 +165,29 @@ async fn discover_marks_it_beside_a_running_agent_and_without_a_folder_says_noth
     assert!(!text.contains("plane") && !text.contains("WARN"), "{text}");
     assert!(!nowhere.exists(), "looking makes nothing");
 
+    ended(agent).await;
+}
+
+/// A stage that is in no usage plan is not listed, unless the setting has it listed: then it has lost all its plans.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_is_taken_out_of_all_plans_keeps_its_subscriptions() {
+    let (stage, subscription) = subscribed().await;
+    stage.gateway.with(|estate| {
+        let plans = &mut estate.region(federation_agent::standin::ACCOUNT, federation_agent::standin::REGION).plans;
+        for plan in plans {
+            plan.stages.retain(|(api, stage)| (api.as_str(), stage.as_str()) != ("p3ts7ore01", "prod"));
+        }
+    });
+    let agent = stage.agent(&[]).await;
+    assert_eq!(ingest(&stage).await, (4, 4));
+    ended(agent).await;
+    let accept = "gravitee_integration_providers_0_configuration_acceptApiWithoutUsagePlan";
+    let mut agent = stage.agent(&[(accept, "true")]).await;
+    // Weather was never in a plan, and loses nothing.
+    assert_eq!(ingest(&stage).await, (5, 5));
+    let line = soon("the report", agent.says("1 API is held back")).await;
+    assert!(line.contains("g0ld77") && line.contains("br0nz3"), "{line}");
+    assert!(key(&stage, &subscription).is_some());
     ended(agent).await;
 }
 

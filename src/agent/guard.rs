@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What the plane has taken is written down so often at most, while a job runs.
-const WRITTEN: Duration = Duration::from_secs(5);
+const WRITTEN: Duration = Duration::from_secs(1);
 
 /// How many lost plans of one API are named.
 const SHOWN: usize = 5;
@@ -88,8 +88,8 @@ pub(super) struct Packed {
     pub(super) encoded: EncodedApi,
     unique_id: String,
     taken: Taken,
-    /// The plane deletes a plan for it.
-    loses: bool,
+    /// What the plane deletes for it.
+    pub(super) loss: Option<String>,
 }
 
 /// What the plane has taken and is not written down yet.
@@ -150,7 +150,15 @@ impl Guard {
             tracing::warn!(integration, "only APIs on which live grants hang are held back from an ingest: {why}");
         }
         let mut granted: HashMap<String, HashMap<String, usize>> = HashMap::new();
-        for record in self.journal.read(integration).await.records {
+        let grants = self.journal.read(integration).await;
+        if let Some((_, why)) = grants.unreadable.first() {
+            tracing::warn!(
+                integration,
+                pages = grants.unreadable.len(),
+                "grants that the journal cannot tell of hold nothing back from an ingest: {why}"
+            );
+        }
+        for record in grants.records {
             // A grant in the making may be in the plane a moment later; one that waits for a person is not.
             let (true, Some(plan)) =
                 (matches!(record.state, State::Live | State::Unconfirmed | State::Made), record.plan)
@@ -277,8 +285,8 @@ pub(super) fn health(held: usize) -> String {
 
 impl Packed {
     /// `encoded` is what `api` has become.
-    pub(super) fn new(encoded: EncodedApi, api: &Api, loses: bool) -> Self {
-        Self { encoded, unique_id: api.unique_id.clone(), taken: Taken::of(api), loses }
+    pub(super) fn new(encoded: EncodedApi, api: &Api, loss: Option<String>) -> Self {
+        Self { encoded, unique_id: api.unique_id.clone(), taken: Taken::of(api), loss }
     }
 }
 
@@ -291,7 +299,7 @@ impl Default for Receipts {
 impl Receipts {
     /// The plane has taken `api`.
     pub(super) fn add(&mut self, api: Packed) {
-        self.loses |= api.loses;
+        self.loses |= api.loss.is_some();
         self.apis.insert(api.unique_id, api.taken);
     }
 

@@ -67,9 +67,9 @@ impl Agent {
                 0 => String::new(),
                 held => format!("; {held} are held back"),
             },
-            match scout.counts.let_go.as_slice() {
-                [] => String::new(),
-                let_go => format!("; {} lose plans and are let go: {}", let_go.len(), names(let_go)),
+            match scout.counts.let_go.len() {
+                0 => String::new(),
+                let_go => format!("; {let_go} lose plans and are let go: {}", names(&scout.counts.let_go)),
             }
         );
         let effect = if total == 0 {

@@ -219,7 +219,10 @@ impl Feeder {
 
     async fn settle(&mut self, read: Read, later: Option<&mut Vec<crate::provider::Listed>>) {
         match read {
-            Read::Ready(api) => self.hand_over(api).await,
+            Read::Ready(api) => {
+                self.scout.counts.let_go.extend(api.loss.clone());
+                self.hand_over(api).await;
+            }
             Read::Held(loss) => {
                 self.scout.counts.matched -= 1;
                 self.scout.counts.held.push(loss);

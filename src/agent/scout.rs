@@ -2,7 +2,7 @@
 //! came of each. Used before the START_INGEST reply (one API of each source is tried) and for the job itself.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -70,7 +70,7 @@ pub(super) struct Counts {
     /// APIs that are held back, since the plane would delete a plan: which, and what hangs on it.
     pub(super) held: Vec<String>,
     /// APIs that are handed over all the same.
-    pub(super) let_go: Vec<String>,
+    pub(super) let_go: BTreeSet<String>,
 }
 
 /// What came of reading an API.
@@ -196,7 +196,9 @@ impl Scout {
                 match verdict {
                     Verdict::Send => {}
                     Verdict::HoldBack(loss) => return self.counts.held.push(loss.to_string()),
-                    Verdict::LetGo(loss) => self.counts.let_go.push(loss.to_string()),
+                    Verdict::LetGo(loss) => {
+                        self.counts.let_go.insert(loss.to_string());
+                    }
                 }
                 self.counts.matched += 1;
                 if self.sources.insert(Arc::clone(&listed.source)) {
@@ -292,12 +294,12 @@ async fn read(agent: Arc<Agent>, view: Arc<View>, call: Call, listed: Box<Listed
         );
     }
     // A gateway may tell more of an API when it is read, and a plan may have gone since the list.
-    let loses = match view.verdict(&api) {
-        Verdict::Send => false,
-        Verdict::LetGo(_) => true,
+    let loss = match view.verdict(&api) {
+        Verdict::Send => None,
+        Verdict::LetGo(loss) => Some(loss.to_string()),
         Verdict::HoldBack(loss) => return Read::Held(loss.to_string()),
     };
-    let packed = |encoded, api| Read::Ready(Packed::new(encoded, api, loses));
+    let packed = |encoded, api| Read::Ready(Packed::new(encoded, api, loss));
     let encoded = EncodedApi::new(&api);
     if encoded.len() <= longest {
         return packed(encoded, &api);
@@ -315,10 +317,12 @@ async fn read(agent: Arc<Agent>, view: Arc<View>, call: Call, listed: Box<Listed
 }
 
 /// The first of `names`, and how many more there are.
-pub(super) fn names(names: &[String]) -> String {
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a String, IntoIter: ExactSizeIterator>) -> String {
     const SHOWN: usize = 20;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
+    let names = names.into_iter();
+    let count = names.len();
+    let shown = names.take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

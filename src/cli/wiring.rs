@@ -68,9 +68,10 @@ impl Running {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
+        let guard = guard(process, journal);
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
-            let guard = guard(process, journal);
+            let guard = guard.clone();
             let settings = AgentSettings { guard: guard.clone(), ..AgentSettings::new(&integration.id, process) };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
             let whose = integration.id.clone();

@@ -11,11 +11,11 @@ use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use super::{
     Journal,
@@ -163,7 +163,7 @@ impl Ingested {
             ahead.apis.extend(change.apis);
             match change.once {
                 Some(Once::Used) => {
-                    ahead.once_used = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string())
+                    ahead.once_used = Some(humantime::format_rfc3339_seconds(SystemTime::now()).to_string());
                 }
                 Some(Once::Afresh) => ahead.once_used = None,
                 None => {}
@@ -171,8 +171,7 @@ impl Ingested {
             ahead.clone()
         };
         let Some(path) = self.path(integration) else { return };
-        let whose = integration.to_owned();
-        match self.0.journal.blocking(move || fs_keep(&path, &whose, pending, afresh)).await {
+        match self.written(path, integration, pending, afresh).await {
             Ok(aside) => {
                 self.ahead().remove(integration);
                 if self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
@@ -188,6 +187,28 @@ impl Ingested {
                 }
             }
             Err(error) => self.troubled(integration, &error),
+        }
+    }
+
+    /// Writes `news`, waiting a little while another process has the folder; what was put aside for it, and why.
+    async fn written(
+        &self,
+        path: PathBuf,
+        integration: &str,
+        news: Known,
+        afresh: bool,
+    ) -> io::Result<Option<(String, String)>> {
+        let (news, by) = (Arc::new(news), Instant::now() + LOCKED);
+        loop {
+            let (path, whose, news) = (path.clone(), integration.to_owned(), Arc::clone(&news));
+            match self.0.journal.blocking(move || fs_keep(&path, &whose, &news, afresh)).await? {
+                Kept::Yes(aside) => return Ok(aside),
+                Kept::Busy if Instant::now() >= by => {
+                    let sentence = format!("another process has held the folder's lock for {LOCKED:?}");
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, sentence));
+                }
+                Kept::Busy => sleep(ASK_AGAIN).await,
+            }
         }
     }
 
@@ -213,6 +234,23 @@ impl Ingested {
         }
         *trouble = Some(error.to_string());
     }
+}
+
+/// Whether the folder is ours alone.
+#[derive(PartialEq, Eq)]
+enum Locked {
+    Yes,
+    ByAnother,
+    /// The file system knows no locks.
+    Never,
+}
+
+/// What came of a write.
+enum Kept {
+    /// It is on the disk. What could not be read before was put aside: where, and why it could not.
+    Yes(Option<(String, String)>),
+    /// Another process has the folder.
+    Busy,
 }
 
 /// What stands in the file at `path`; nothing, when there is none. The inner error is one of its content.
@@ -241,12 +279,15 @@ fn parse(text: &[u8]) -> Result<Known, String> {
     Ok(Known { apis, once_used, unreadable: None })
 }
 
-/// Puts `news` over what stands in the file; where that was put when it could not be read, and why it could not.
-fn fs_keep(path: &Path, integration: &str, news: Known, afresh: bool) -> io::Result<Option<(String, String)>> {
+/// Puts `news` over what stands in the file.
+fn fs_keep(path: &Path, integration: &str, news: &Known, afresh: bool) -> io::Result<Kept> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(".lock"))?;
-    let alone = locked(&lock)?;
+    let locked = locked(&lock)?;
+    if locked == Locked::ByAnother {
+        return Ok(Kept::Busy);
+    }
     let (mut known, mut aside) = (Known::default(), None);
     match fs_read(path)? {
         Ok(read) => known = read,
@@ -258,18 +299,21 @@ fn fs_keep(path: &Path, integration: &str, news: Known, afresh: bool) -> io::Res
         }
     }
     let before = known.clone();
-    known.apis.extend(news.apis);
+    known.apis.extend(news.apis.clone());
     if afresh || news.once_used.is_some() {
-        known.once_used = news.once_used;
+        known.once_used.clone_from(&news.once_used);
     }
     // An ingest in which nothing is new, as most are, costs no write.
     if known == before && aside.is_none() {
-        return Ok(None);
+        return Ok(Kept::Yes(None));
     }
     let Known { apis, once_used, .. } = known;
     let text = serde_json::to_vec(&Sheet { v: FORMAT, integration: integration.to_owned(), once_used, apis })?;
-    let fresh =
-        path.with_extension(if alone { "json.tmp".into() } else { format!("json.{}.tmp", uuid::Uuid::new_v4()) });
+    let fresh = path.with_extension(if locked == Locked::Yes {
+        "json.tmp".into()
+    } else {
+        format!("json.{}.tmp", uuid::Uuid::new_v4())
+    });
     let mut file = File::create(&fresh)?;
     let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
     if let Err(error) = written {
@@ -277,24 +321,17 @@ fn fs_keep(path: &Path, integration: &str, news: Known, afresh: bool) -> io::Res
         return Err(error);
     }
     sync_folder(folder)?;
-    Ok(aside)
+    Ok(Kept::Yes(aside))
 }
 
-/// Takes the lock, waiting a little for whoever has it; `false`: the file system knows none, of which the journal tells.
-/// Closing the file lets go of it.
-fn locked(lock: &File) -> io::Result<bool> {
-    let by = Instant::now() + LOCKED;
-    loop {
-        match lock.try_lock() {
-            Ok(()) => return Ok(true),
-            Err(TryLockError::Error(error)) if knows_no_locks(&error) => return Ok(false),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Err(TryLockError::WouldBlock) if Instant::now() >= by => {
-                let sentence = format!("another process has held the folder's lock for {LOCKED:?}");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, sentence));
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(ASK_AGAIN),
-        }
+/// Takes the lock. Closing the file lets go of it.
+fn locked(lock: &File) -> io::Result<Locked> {
+    match lock.try_lock() {
+        Ok(()) => Ok(Locked::Yes),
+        Err(TryLockError::WouldBlock) => Ok(Locked::ByAnother),
+        // The journal tells of that.
+        Err(TryLockError::Error(error)) if knows_no_locks(&error) => Ok(Locked::Never),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

@@ -186,6 +186,22 @@ async fn a_plan_that_goes_between_list_and_read_holds_it_back_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_of_the_journal_is_said() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(data.path().join("journal/integration-1")).unwrap();
+    let journal = Journal::open(data.path()).await;
+    granted(&journal, "s1", "gold", crate::journal::State::Live).await;
+    let pages = std::fs::read_dir(data.path().join("journal/integration-1")).unwrap();
+    let page = pages.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains("s1")).unwrap();
+    std::fs::write(page, "nonsense\n").unwrap();
+    let log = Log::new();
+    let rig = with_journal(&shelf(&[("orders", &["gold-2"])]), PlanLoss::Never, None, journal);
+    assert_eq!(ingest(&rig, &[]).await, ["orders"]);
+    let lines = log.with("hold nothing back from an ingest");
+    assert!(lines.len() == 1 && lines[0].contains("pages=1"), "{}", log.text());
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_what_the_plane_has_taken_counts() {
     let shelf = shelf(&[("orders", &["gold"]), ("users", &["gold"])]);
     let rig = life(&shelf, PlanLoss::Never, None);

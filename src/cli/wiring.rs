@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{exit::Stop, gateways::Gateway};
 use crate::{
-    agent::{Agent, AgentSettings},
-    journal::Journal,
+    agent::{Agent, AgentSettings, guard::Guard},
+    journal::{Journal, ingested::Ingested},
     link::{self, Dial, Link, LinkSettings, Network, State},
     observe::{Board, Standing},
     settings::{Connector, Faults, Integration, Process},
@@ -49,6 +49,12 @@ pub(super) fn link_settings(connector: &Connector, process: &Process, integratio
     }
 }
 
+/// What keeps an ingest from destroying: it remembers in the data folder.
+pub(super) fn guard(process: &Process, journal: &Journal) -> Guard {
+    let ingested = Ingested::in_folder(process.data_dir.join("ingested"), journal);
+    Guard::new(ingested, journal.clone(), process.plan_loss)
+}
+
 impl Running {
     /// Sets every gateway's agent and link to work, on the network `dial`. Needs the runtime.
     pub(super) fn start(
@@ -62,10 +68,14 @@ impl Running {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
+        let guard = guard(process, journal);
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
-            let settings = AgentSettings::new(&integration.id, process);
+            let guard = guard.clone();
+            let settings = AgentSettings { guard: guard.clone(), ..AgentSettings::new(&integration.id, process) };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
+            let whose = integration.id.clone();
+            tokio::spawn(async move { guard.begin(&whose).await });
             let settings = link_settings(connector, process, &integration);
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?

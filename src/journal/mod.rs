@@ -7,6 +7,7 @@
 //! what that costs, and the page goes on in memory.
 
 mod files;
+pub mod ingested;
 mod memory;
 mod names;
 mod place;

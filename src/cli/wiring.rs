@@ -49,8 +49,11 @@ pub(super) fn link_settings(connector: &Connector, process: &Process, integratio
     }
 }
 
-/// What keeps an ingest from destroying: it remembers in the data folder.
+/// What keeps an ingest from destroying: it remembers in the data folder, where the journal lies in it.
 pub(super) fn guard(process: &Process, journal: &Journal) -> Guard {
+    if journal.folder().is_none() {
+        return Guard::in_memory(process.plan_loss);
+    }
     let ingested = Ingested::in_folder(process.data_dir.join("ingested"), journal);
     Guard::new(ingested, journal.clone(), process.plan_loss)
 }

@@ -142,6 +142,11 @@ impl Journal {
         Self::new(Arc::new(Memory::default()))
     }
 
+    /// Where it lies; `None`: in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
+    }
+
     /// Why what is written now would not outlive the process; `None`: it does, as far as is known.
     pub fn trouble(&self) -> Option<String> {
         self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()

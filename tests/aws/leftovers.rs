@@ -26,6 +26,7 @@ table! {
     a_leftover_is_looked_for_where_it_can_be,
     a_leftover_that_appears_late_is_found_then,
     a_leftover_elsewhere_is_never_gone,
+    refused_credentials_are_no_missing_right,
     missing_rights_to_look_are_named_for_their_partition,
     keys_of_this_integration_are_listed_and_no_others,
     keys_of_every_page_are_listed,
@@ -126,6 +127,23 @@ async fn a_leftover_elsewhere_is_never_gone(peer: Peer) {
     let error = provider.sweep(&call(), "x", SUBSCRIPTION, &elsewhere, &[]).await.expect_err("nobody can say");
     assert_eq!(error.class(), Class::Invalid, "{error:?}");
     assert!(error.sentence().contains("999999999999") && error.sentence().contains("roleArn"), "{error}");
+}
+
+/// Whoever asks tries on then: a key is put aside only where the right is missing.
+async fn refused_credentials_are_no_missing_right(peer: Peer) {
+    let peer = apart(peer).await;
+    let Some(gateway) = peer.gateway() else { return };
+    let (account, provider) = at_home(&peer, REGION).await;
+    let trace = texts(&[("aws-account-id", &account), ("aws-region", REGION)]);
+    for refusal in [
+        Failure::Error(403, "ExpiredTokenException", "The security token included in the request is expired"),
+        Failure::Error(403, "SomethingElse", "Blocked by the proxy"),
+    ] {
+        gateway.fault(refusal.clone().on(Operation::GetApiKeys));
+        let error = provider.sweep(&call(), "x", SUBSCRIPTION, &trace, &[]).await.expect_err("it is refused");
+        assert!(error.class().is_passing(), "{refusal:?}: {error:?}");
+        gateway.heal();
+    }
 }
 
 /// China's ARNs begin otherwise.

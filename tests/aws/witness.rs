@@ -47,14 +47,14 @@ impl Recorder {
     }
 
     fn does(self: Arc<Self>, what: &'static str, does: Does) -> Arc<Self> {
-        *self.on.lock().unwrap() = Some((what, does));
+        *self.on.lock().expect("never poisoned") = Some((what, does));
         self
     }
 
     async fn hears(&self, what: &'static str, told: &Texts) {
         let came = [Operation::CreateApiKey, Operation::CreateUsagePlanKey, Operation::DeleteApiKey];
         let came = came.map(|operation| self.gateway.count(operation));
-        let does = self.on.lock().unwrap().take_if(|(on, _)| *on == what);
+        let does = self.on.lock().expect("never poisoned").take_if(|(on, _)| *on == what);
         match does {
             Some((_, Does::Cancels(cancel))) => cancel.cancel(),
             Some((_, Does::Takes(time))) => tokio::time::sleep(time).await,
@@ -70,8 +70,8 @@ impl Recorder {
     /// What it heard last, once that is `what`.
     async fn last(&self, what: &str) -> Heard {
         let mut heard = self.heard.subscribe();
-        let came = heard.wait_for(|heard| heard.last().is_some_and(|last| last.what == what)).await.unwrap();
-        came.last().unwrap().clone()
+        let came = heard.wait_for(|heard| heard.last().is_some_and(|last| last.what == what)).await;
+        came.expect("the recorder lives").last().expect("it was heard").clone()
     }
 }
 
@@ -218,7 +218,7 @@ async fn undeletable(failure: Failure) {
     shop.gateway().fault(Failure::CutAfter.on(Operation::CreateUsagePlanKey));
     shop.gateway().fault(failure.clone().on(Operation::DeleteApiKey));
     let brief = call_for(Duration::from_millis(2_300));
-    let error = shop.subscribe_before(&brief, &dynamic(&recorder)).await.unwrap_err();
+    let error = shop.subscribe_before(&brief, &dynamic(&recorder)).await.expect_err("it cannot be bound");
     assert!(error.sentence().contains("goes on trying"), "{failure:?}: {error}");
     assert_eq!(recorder.words(), ["making", "made"], "{failure:?}");
     assert_eq!(shop.gateway().with(|estate| estate.key_counts()), (1, 1), "{failure:?}");
@@ -226,7 +226,7 @@ async fn undeletable(failure: Failure) {
     shop.gateway().heal();
     let lasting = shop.provider.lasting(&recorder.last("made").await.told);
     assert_eq!(shop.provider.key_id(&lasting).as_deref(), Some(lasting["aws-api-key-id"].as_str()));
-    let revoked = shop.provider.unsubscribe(&call(), "x", &leaving(lasting)).await.unwrap();
+    let revoked = shop.provider.unsubscribe(&call(), "x", &leaving(lasting)).await.expect("it can be deleted now");
     assert_eq!(revoked, Revoked::Deleted, "{failure:?}");
     assert_eq!(shop.gateway().with(|estate| estate.key_counts()), (0, 0), "{failure:?}");
 }

@@ -9,3 +9,4 @@ mod support;
 mod books;
 mod matrix;
 mod storm;
+mod two;

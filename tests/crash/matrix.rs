@@ -109,7 +109,7 @@ impl Case {
     }
 }
 
-async fn table(cases: Vec<Case>) -> Vec<Left> {
+async fn table(title: &str, cases: Vec<Case>) -> Vec<Left> {
     let left: Vec<Left> = stream::iter(cases).map(Case::run).buffered(6).collect().await;
     let mut text = String::from(
         "killed at                         accepted  unknown  keyless  twice  unconfirmed  unbound (listed)\n",
@@ -128,7 +128,7 @@ async fn table(cases: Vec<Case>) -> Vec<Left> {
             books.listed.len()
         );
     }
-    println!("{text}");
+    println!("{title}\n{text}");
     left
 }
 
@@ -138,7 +138,9 @@ fn cases(points: &[&'static str], closing: bool, folder: bool, may_look: bool) -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribe_killed_at_every_step_with_its_folder() {
-    for Left { case, books, accepted } in table(cases(SUBSCRIBE, false, true, true)).await {
+    for Left { case, books, accepted } in
+        table("SUBSCRIBE, started again with its folder, may look for keys", cases(SUBSCRIBE, false, true, true)).await
+    {
         assert!(books.are_good(), "{case:?}: {books:?}");
         assert_eq!(books.unbound, [""; 0], "{case:?}");
         // Only what may have been told is kept without being known.
@@ -149,7 +151,10 @@ async fn subscribe_killed_at_every_step_with_its_folder() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribe_killed_at_every_step_without_the_right_to_look() {
-    for Left { case, books, .. } in table(cases(SUBSCRIBE, false, true, false)).await {
+    for Left { case, books, .. } in
+        table("SUBSCRIBE, started again with its folder, may not look for keys", cases(SUBSCRIBE, false, true, false))
+            .await
+    {
         assert!(books.are_good(), "{case:?}: {books:?}");
         let unknown_id = ["call:CreateApiKey:after", "journal:made:before"].contains(&case.point);
         assert_eq!(books.unbound.len(), usize::from(unknown_id), "{case:?}");
@@ -159,7 +164,9 @@ async fn subscribe_killed_at_every_step_without_the_right_to_look() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn subscribe_killed_at_every_step_without_its_folder() {
-    for Left { case, books, .. } in table(cases(SUBSCRIBE, false, false, true)).await {
+    for Left { case, books, .. } in
+        table("SUBSCRIBE, started again without its folder", cases(SUBSCRIBE, false, false, true)).await
+    {
         // Nobody knows any more what was under way; what the plane has accepted is untouched all the same.
         assert_eq!((books.keyless.len(), books.twice.len()), (0, 0), "{case:?}: {books:?}");
         let bound = ["call:CreateUsagePlanKey:after", "journal:unconfirmed:before", "journal:unconfirmed:after"];
@@ -173,7 +180,8 @@ async fn subscribe_killed_at_every_step_without_its_folder() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unsubscribe_killed_at_every_step() {
     for folder in [true, false] {
-        for Left { case, books, .. } in table(cases(UNSUBSCRIBE, true, folder, false)).await {
+        let title = format!("UNSUBSCRIBE, started again {} its folder", if folder { "with" } else { "without" });
+        for Left { case, books, .. } in table(&title, cases(UNSUBSCRIBE, true, folder, false)).await {
             assert!(books.are_good(), "{case:?}: {books:?}");
             assert_eq!(books.unbound, [""; 0], "{case:?}");
             assert_eq!(books.unconfirmed, [""; 0], "{case:?}");

@@ -79,6 +79,11 @@ impl Sheet for Taken {
         Ok(())
     }
 
+    fn replace(&mut self, text: &[u8]) -> io::Result<()> {
+        self.with(|old| text.clone_into(old));
+        Ok(())
+    }
+
     fn put_aside(&mut self) -> io::Result<String> {
         self.with(Vec::clear);
         Ok("nowhere".into())

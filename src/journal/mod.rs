@@ -6,16 +6,22 @@
 //! that cannot be read or written never stops anybody: what lies there is put aside under another name, the log says
 //! what that costs, and the page goes on in memory.
 
+mod files;
 mod memory;
+mod names;
+mod place;
 mod record;
 mod store;
 
+pub use files::Files;
 pub use memory::Memory;
+pub use place::{Lasting, lasting};
 pub use record::{FORMAT, Record, State, Unreadable, read};
 pub use store::{Found, Name, Sheet, Store};
 
 use std::{
     io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -43,6 +49,8 @@ pub struct Journal(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Arc<dyn Store>,
+    /// The folder that it lies in.
+    folder: Option<PathBuf>,
     /// The pages that could not be kept in the store.
     memory: Memory,
     threads: Arc<Semaphore>,
@@ -76,8 +84,52 @@ struct Leaf {
 impl Journal {
     /// A journal in `store`.
     pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::with(store, None)
+    }
+
+    /// The journal in `dir`/journal. Touches nothing yet: [`look`](Self::look) does.
+    pub fn at(dir: &Path) -> Self {
+        let files = Files::new(dir);
+        let folder = files.folder().to_owned();
+        Self::with(Arc::new(files), Some(folder))
+    }
+
+    /// Makes the folder if need be, and tries it. In one that cannot be used, what is written goes on in memory, the log
+    /// says what that costs, and [`trouble`](Self::trouble) tells why; it is used as soon as it can.
+    pub async fn look(&self) {
+        let Some(folder) = &self.0.folder else { return };
+        let files = folder.parent().map(Files::new);
+        if let Err(error) = self.blocking(move || files.map_or(Ok(()), |files| files.check())).await {
+            self.troubled(&error);
+        }
+    }
+
+    /// The journal in `dir`/journal, [looked at](Self::look).
+    pub async fn open(dir: &Path) -> Self {
+        let journal = Self::at(dir);
+        journal.look().await;
+        journal
+    }
+
+    /// For people: where it lies, and whether that outlives the container. A sentence without its full stop.
+    pub async fn describe(&self) -> String {
+        let Some(folder) = self.0.folder.clone() else {
+            return "the journal of grants is in memory: it ends with this process".into();
+        };
+        let place = folder.display().to_string();
+        if let Some(trouble) = self.trouble() {
+            return format!(
+                "the journal of grants is in memory, and ends with this process: {place} cannot be used ({trouble})"
+            );
+        }
+        let lasting = self.blocking(move || Ok(place::of(&folder))).await.unwrap_or(Lasting::Unknown);
+        format!("the journal of grants is in {place}, {lasting}")
+    }
+
+    fn with(store: Arc<dyn Store>, folder: Option<PathBuf>) -> Self {
         Self(Arc::new(Inner {
             store,
+            folder,
             memory: Memory::default(),
             threads: Arc::new(Semaphore::new(AT_ONCE)),
             trouble: Mutex::default(),
@@ -148,7 +200,10 @@ impl Journal {
         let wanted = name.clone();
         let taken = self.blocking(move || {
             let Some(mut sheet) = store.take(&wanted)? else { return Ok(None) };
-            let text = sheet.read()?;
+            let text = match sheet.read() {
+                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error.to_string()),
+                text => Ok(text?),
+            };
             Ok(Some((sheet, text)))
         });
         let (mut sheet, text) = match taken.await {
@@ -156,10 +211,10 @@ impl Journal {
             Ok(None) => return None,
             Err(error) => {
                 self.troubled(&error);
-                (self.0.memory.take(name).ok().flatten()?, Vec::new())
+                (self.0.memory.take(name).ok().flatten()?, Ok(Vec::new()))
             }
         };
-        let records = match read(&text) {
+        let records = match text.and_then(|text| read(&text).map_err(|why| why.to_string())) {
             Ok(records) => records,
             Err(why) => {
                 let put_aside = self.blocking(move || {
@@ -169,6 +224,7 @@ impl Journal {
                 let place;
                 (sheet, place) = match put_aside.await {
                     Ok(put_aside) => put_aside,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                     Err(error) => {
                         self.troubled(&error);
                         (self.0.memory.take(name).ok().flatten()?, "left where it is".to_owned())
@@ -212,10 +268,11 @@ impl Journal {
     fn troubled(&self, error: &io::Error) {
         let mut trouble = self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_none() {
+            let place = self.0.folder.as_ref().map_or_else(String::new, |folder| format!(" in {}", folder.display()));
             tracing::error!(
-                "the journal cannot be written ({error}): it goes on in memory, and what is under way when this process \
-                 dies is not settled by the next one; give the agent a folder that it may write \
-                 (FEDERATION_AGENT_DATA_DIR)"
+                "the journal{place} cannot be written ({error}): it goes on in memory, and what is under way when this \
+                 process dies is not settled by the next one; give the agent a folder with room that it may write \
+                 (FEDERATION_AGENT_DATA_DIR): in the image it runs as user 65532, who must own what is mounted there"
             );
         }
         *trouble = Some(error.to_string());
@@ -268,6 +325,7 @@ impl Page {
                 Err(error) if first => Written::Lost(error),
                 Err(error) => match sheet.put_aside() {
                     Ok(_) => Written::Lost(error),
+                    Err(aside) if aside.kind() == io::ErrorKind::WouldBlock => Written::Lost(error),
                     Err(_) => Written::Stale(error),
                 },
             })
@@ -347,3 +405,6 @@ impl Record {
         Name { integration: self.integration.clone(), subscription: self.subscription.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub struct Found {
 
 /// A page that is held for writing. Dropping it lets go of it; one in which nothing stands is gone then.
 pub trait Sheet: fmt::Debug + Send {
-    /// All that stands in it.
+    /// All that stands in it. `FileTooLarge`: nothing of ours.
     fn read(&mut self) -> io::Result<Vec<u8>>;
 
     /// Adds `line`, which ends in a newline; on the disk when this returns.
@@ -44,6 +44,11 @@ pub trait Sheet: fmt::Debug + Send {
     /// Takes everything out of it; on the disk when this returns.
     fn clear(&mut self) -> io::Result<()>;
 
+    /// Puts `text`, which is whole lines, in the place of all that stands in it: afterwards either stands there, whole. On
+    /// the disk when this returns.
+    fn replace(&mut self, text: &[u8]) -> io::Result<()>;
+
     /// Puts what stands in it aside under another name, for people, and goes on with an empty page; the new name.
+    /// `WouldBlock`: it was put aside, and another process has taken the empty page before this one could.
     fn put_aside(&mut self) -> io::Result<String>;
 }

@@ -239,9 +239,11 @@ Exit codes:
 /// A state by its word.
 fn state(word: &str) -> Result<State, String> {
     let known = State::ALL.iter().filter(|state| **state != State::Gone);
-    known.clone().find(|state| state.word() == word).copied().ok_or_else(|| {
-        format!("there is: {}", known.map(|state| state.word()).collect::<Vec<_>>().join(", "))
-    })
+    known
+        .clone()
+        .find(|state| state.word() == word)
+        .copied()
+        .ok_or_else(|| format!("there is: {}", known.map(|state| state.word()).collect::<Vec<_>>().join(", ")))
 }
 
 /// One of the demo's peers, alone.

@@ -139,7 +139,14 @@ pub(super) fn compare(
     elsewhere: &BTreeSet<String>,
     now: SystemTime,
 ) -> Compared {
-    let mut work = Work { by_id: BTreeMap::new(), by_key: BTreeMap::new(), plane, now, seen: BTreeSet::new(), compared: Compared::default() };
+    let mut work = Work {
+        by_id: BTreeMap::new(),
+        by_key: BTreeMap::new(),
+        plane,
+        now,
+        seen: BTreeSet::new(),
+        compared: Compared::default(),
+    };
     for (subscription, key_id) in plane.iter().flat_map(|plane| &plane.subscriptions) {
         work.by_id.insert(&subscription.id, (subscription, key_id.as_deref()));
         if let Some(key_id) = key_id {
@@ -190,7 +197,7 @@ struct Work<'a> {
     compared: Compared,
 }
 
-impl<'a> Work<'a> {
+impl Work<'_> {
     /// What is to be said of a key in the gateway; `None`: it is none of ours.
     fn key(&mut self, side: &Side, held: &Held, attached: &mut [bool]) -> Option<Row> {
         let claims = self.by_key.get(held.key_id.as_str()).cloned().unwrap_or_default();
@@ -386,7 +393,9 @@ fn without_plane(record: Option<&Record>) -> (Class, String) {
     match record {
         Some(record) => match record.state {
             State::Live => (Class::Fine, "live".into()),
-            State::Unconfirmed => (Class::Fine, "unconfirmed: it is not known whether the plane has heard of it".into()),
+            State::Unconfirmed => {
+                (Class::Fine, "unconfirmed: it is not known whether the plane has heard of it".into())
+            }
             State::Leftover | State::Stuck => (Class::Waiting, waiting(record)),
             _ => (Class::UnderWay, under_way(record)),
         },

@@ -276,7 +276,9 @@ fn kind(value: &Value) -> &'static str {
 fn not_subscriptions(place: &str, object: &Map<String, Value>) -> String {
     let status = ["httpStatus", "http_status"].iter().find_map(|name| object.get(*name)).and_then(Value::as_u64);
     if let (Some(status), Some(Value::String(message))) = (status, object.get("message")) {
-        return format!("{place} holds no subscriptions, but the plane's answer to a request that failed: {status}, {message}");
+        return format!(
+            "{place} holds no subscriptions, but the plane's answer to a request that failed: {status}, {message}"
+        );
     }
     let mut fields = String::new();
     for name in object.keys().take(5) {

@@ -108,7 +108,10 @@ fn print(records: &[Record], terminal: Terminal) {
     terminal::say(format_args!("{} {noun}: {}.", records.len(), counts.join(", ")));
     for (state, says) in [
         (State::Unconfirmed, "whether the plane has heard of it is not known: look there, by the subscription's id"),
-        (State::Leftover, "may exist in the gateway, by name, and opens nothing: `grants --orphans`, then `grants revoke`"),
+        (
+            State::Leftover,
+            "may exist in the gateway, by name, and opens nothing: `grants --orphans`, then `grants revoke`",
+        ),
         (State::Stuck, "could not be removed: mend the reason, then `grants revoke`"),
     ] {
         if records.iter().any(|record| record.state == state) {

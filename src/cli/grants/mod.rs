@@ -7,6 +7,8 @@ mod list;
 mod report;
 mod revoke;
 mod shelf;
+#[cfg(test)]
+mod tests;
 
 use super::{
     arguments::{Grants, GrantsAction},

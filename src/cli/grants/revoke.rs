@@ -1,9 +1,6 @@
 //! `grants revoke`: removes one credential, with its page of the journal held, and says what it does.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -113,7 +110,8 @@ async fn find<'a>(
         }
     }
     if found.len() > 1 {
-        let mut lines = format!("{which} means {} grants, and one is removed at a time; name one of them:", found.len());
+        let mut lines =
+            format!("{which} means {} grants, and one is removed at a time; name one of them:", found.len());
         for (_, target) in &found {
             lines += "\n  ";
             lines += &printable(&match target {
@@ -205,12 +203,7 @@ fn refuse_what_may_be_in_use(target: &Target, wish: &Wish<'_>) -> Result<(), Sto
 }
 
 /// Removes it; what was done.
-async fn remove(
-    gateway: &Gateway,
-    shelf: &Shelf,
-    target: Target,
-    cancel: &CancellationToken,
-) -> Result<String, Stop> {
+async fn remove(gateway: &Gateway, shelf: &Shelf, target: Target, cancel: &CancellationToken) -> Result<String, Stop> {
     let (integration, subscription) = match &target {
         Target::Known(record) => (record.integration.clone(), record.subscription.clone()),
         Target::Unknown { subscription, .. } => (gateway.integration.id.clone(), subscription.clone()),
@@ -235,23 +228,17 @@ async fn remove(
             }
             record
         }
-        Target::Unknown { held, subscription } => {
+        Target::Unknown { held, .. } => {
             if page.records().await.iter().any(|record| record.key_id.as_ref() == Some(&held.key_id)) {
                 return Err(Stop::failed("nothing was done: an agent was quicker, and now the journal knows it"));
             }
             Record {
-                grant: uuid::Uuid::new_v4().to_string(),
-                integration: gateway.integration.id.clone(),
-                subscription,
-                api: String::new(),
                 plan: held.plans.first().cloned(),
-                command: COMMAND.into(),
                 key_id: Some(held.key_id),
                 metadata: held.metadata,
+                // So it stays in the journal, should removing it fail.
                 state: State::Stuck,
-                since: SystemTime::now(),
-                tries: 0,
-                why: None,
+                ..Record::intended(&name, "", COMMAND)
             }
         }
     };

@@ -11,9 +11,11 @@ mod credentials;
 mod export;
 mod failure;
 mod foreign;
+mod held;
 mod http;
 mod keys;
 mod list;
+mod lookup;
 mod map;
 mod nameless;
 mod pace;
@@ -123,8 +125,7 @@ impl Provider for Aws {
         subscription: &Subscription,
         witness: &Arc<dyn Witness>,
     ) -> Result<Grant, Error> {
-        let _ = witness;
-        subscribe::subscribe(&self.0, call, api_id, subscription).await
+        subscribe::subscribe(&self.0, call, api_id, subscription, witness).await
     }
 
     async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error> {
@@ -139,21 +140,19 @@ impl Provider for Aws {
         trace: &Texts,
         spare: &[Texts],
     ) -> Result<Revoked, Error> {
-        let _ = (call, api_id, subscription_id, trace, spare);
-        Err(Error::bug("not built yet"))
+        nameless::sweep(&self.0.access, call, api_id, subscription_id, trace, spare).await
     }
 
     async fn keys(&self, call: &Call, known: &BTreeSet<String>, found: mpsc::Sender<Keys>) -> Result<(), Error> {
-        let _ = (call, known, found);
-        Err(Error::bug("not built yet"))
+        held::keys(&self.0.access, call, known, found).await
     }
 
     fn lasting(&self, metadata: &Texts) -> Texts {
-        metadata.clone()
+        unsubscribe::lasting(metadata)
     }
 
     fn key_id(&self, metadata: &Texts) -> Option<String> {
-        metadata.get(map::key::API_KEY).cloned()
+        map::key::told(metadata, map::key::API_KEY).map(str::to_owned)
     }
 
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>) {

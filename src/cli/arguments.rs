@@ -121,7 +121,7 @@ Examples:
         integration: Option<String>,
     },
 
-    /// List the grants that the journal knows; compare them with the gateway and the plane; revoke one
+    /// List the keys that subscriptions have; compare them with the gateway and the plane
     ///
     /// Alone it reads the journal in FEDERATION_AGENT_DATA_DIR and asks nobody, also beside a running agent. With
     /// --orphans it asks the gateways for the keys that bear this integration's name or stand in the journal, and says

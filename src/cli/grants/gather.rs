@@ -24,7 +24,7 @@ use super::{
     shelf::Shelf,
 };
 use crate::{
-    model::{Class, Error},
+    model::Error,
     provider::{Call, Held, Keys},
     settings::Environment,
 };
@@ -35,8 +35,6 @@ pub(super) const PATIENCE: Duration = Duration::from_mins(30);
 const QUEUE: usize = 64;
 /// No export is larger.
 const LARGEST: u64 = 256 << 20;
-/// The file of the policy that lets the agent look for keys.
-pub(super) const POLICY: &str = "iam/find-leftovers.json";
 
 /// The subscriptions of an export, and when it was finished.
 struct Exported {
@@ -130,11 +128,6 @@ pub(super) async fn ask(gateway: &Gateway, known: &BTreeSet<String>, cancel: &Ca
     }
     asked.held.sort_by(|a, b| (&a.name, &a.key_id).cmp(&(&b.name, &b.key_id)));
     asked
-}
-
-/// What a person can do about an error, beyond what it says.
-pub(super) fn hint(error: &Error) -> Option<String> {
-    (error.class() == Class::Denied).then(|| format!("looking for keys needs a right of its own: {POLICY}"))
 }
 
 fn plane(exported: Exported, gateways: &[Gateway]) -> Plane {

@@ -10,7 +10,6 @@ use super::{
         terminal::{self, Mark, Terminal, printable},
     },
     compare::{Class, Compared, Row},
-    gather::hint,
     list::{cell, document, moment},
 };
 use crate::{model::Error, settings::Environment};
@@ -54,9 +53,6 @@ pub(super) fn tell(report: &Report, output: TableOutput, environment: &Environme
     for Failed { integration, source, error } in &report.failed {
         let source = source.as_ref().map_or_else(|| "nothing could be read".to_owned(), Clone::clone);
         terminal::complain(printable(&format!("integration {integration}: {source}: {error}")));
-    }
-    if let Some(hint) = report.failed.iter().find_map(|failed| hint(&failed.error)) {
-        terminal::complain(hint);
     }
     if good { Exit::Good } else { Exit::Failed }
 }
@@ -186,7 +182,6 @@ fn whole(report: &Report, good: bool) -> Value {
     let failed = report.failed.iter().map(|Failed { integration, source, error }| {
         json!({
             "integration": integration, "source": source, "class": error.class().word(), "error": error.sentence(),
-            "hint": hint(error),
         })
     });
     document.insert("failed".into(), failed.collect());

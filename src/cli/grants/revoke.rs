@@ -12,7 +12,7 @@ use super::{
         start::{self, Habit},
         terminal::{self, Mark, Terminal, printable},
     },
-    gather::{ask, hint},
+    gather::ask,
     list::moment,
     shelf::Shelf,
 };
@@ -104,7 +104,7 @@ async fn find<'a>(
                 // A key without this integration's name is somebody else's, whatever its id.
                 let Some(subscription) = held.subscription.clone() else { continue };
                 if held.key_id == which || subscription == which {
-                    found.push((gateway, Target::Unknown { held, subscription }));
+                    found.push((gateway, unknown(shelf, gateway, held, subscription).await));
                 }
             }
         }
@@ -131,9 +131,8 @@ async fn find<'a>(
         return Ok(found);
     }
     if let Some(error) = failed.into_iter().next() {
-        let hint = hint(&error).map(|hint| format!("; {hint}")).unwrap_or_default();
         return Err(Stop::failed(printable(&format!(
-            "the journal in {} does not know {which}, and the gateway cannot be asked: {error}{hint}. Nothing was done",
+            "the journal in {} does not know {which}, and the gateway cannot be asked: {error}. Nothing was done",
             shelf.folder.display()
         ))));
     }
@@ -144,6 +143,21 @@ async fn find<'a>(
         shelf.folder.display(),
         all.join(" or ")
     ))))
+}
+
+/// A key that the journal does not know by its id. If it waits for one of that name, and this one opens nothing, it is
+/// the one.
+async fn unknown(shelf: &Shelf, gateway: &Gateway, held: Held, subscription: String) -> Target {
+    let records = shelf.journal.read(&gateway.integration.id).await.records;
+    let waits = |record: &Record| {
+        record.subscription == subscription && record.key_id.is_none() && record.state == State::Leftover
+    };
+    match records.into_iter().find(waits) {
+        Some(record) if held.plans.is_empty() || !held.enabled => {
+            Target::Known(Record { key_id: Some(held.key_id), metadata: held.metadata, ..record })
+        }
+        _ => Target::Unknown { held, subscription },
+    }
 }
 
 /// What is about to be done.
@@ -222,7 +236,9 @@ async fn remove(gateway: &Gateway, shelf: &Shelf, target: Target, cancel: &Cance
     let before = match target {
         Target::Known(record) => {
             let now = page.record(&record.grant).await;
-            if now.as_ref().is_none_or(|now| (now.state, &now.key_id) != (record.state, &record.key_id)) {
+            let same =
+                |now: &Record| now.state == record.state && (now.key_id.is_none() || now.key_id == record.key_id);
+            if !now.as_ref().is_some_and(same) {
                 let how = now.map_or_else(|| "it is gone".to_owned(), |now| format!("it is {}", now.state.word()));
                 return Err(Stop::failed(format_args!("nothing was done: an agent was quicker, and now {how}")));
             }
@@ -319,8 +335,7 @@ async fn not_removed(page: &Page, before: Record, what: &str, error: &Error) -> 
         Ok(()) => format!("the journal has it as {}", state.word()),
         Err(stop) => return stop,
     };
-    let hint = hint(error).map(|hint| format!("; {hint}")).unwrap_or_default();
-    Stop::failed(printable(&format!("{what} is not removed, {kept}: {error}{hint}")))
+    Stop::failed(printable(&format!("{what} is not removed, {kept}: {error}")))
 }
 
 async fn put(page: &Page, record: Record) -> Result<(), Stop> {

@@ -9,6 +9,7 @@ mod ministack;
 mod raw;
 
 use std::{
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -539,6 +540,35 @@ async fn beside_a_process_that_holds_the_page_one_can_look_and_not_revoke() {
     assert_eq!(shop.grants(&["revoke", "stuck1"]).code, Some(0));
 }
 
+/// Killed just before the gateway is asked, and just after: the journal says what was under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoke_that_dies_is_not_forgotten() {
+    for (point, deleted) in [("call:DeleteApiKey:before", false), ("call:DeleteApiKey:after", true)] {
+        let shop = Shop::new().await;
+        shop.ours("unbound", &sub(1), false);
+        let mut child = std::process::Command::new(cargo_bin!("federation-agent"))
+            .args(["grants", "revoke", "unbound"])
+            .env_clear()
+            .envs(shop.environment())
+            .env("FEDERATION_AGENT_TEST_FAULT_POINT", point)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains(point)), "{point} is not reached");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(shop.has("unbound"), !deleted, "{point}");
+        assert_eq!(shop.data.states(&sub(1)).await, [State::Removing], "{point}");
+        // Whoever goes on with it finds all that it needs.
+        let said = shop.grants(&["revoke", &sub(1)]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        assert!(!shop.has("unbound"));
+        assert_eq!(shop.data.states(&sub(1)).await, []);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_revoked_stays_in_the_journal_with_the_reason() {
     let shop = Shop::new().await;
@@ -614,4 +644,74 @@ async fn the_same_before_ministack() {
     assert_eq!(run(&environment, &["revoke", &made[2]], "").code, Some(2), "somebody else's");
     let said = run(&environment, &["--orphans", "--output", "json"], "");
     assert_eq!(said.keys("notInJournal"), made[1..2], "{}", said.stderr);
+}
+
+/// A management API of three pages: an integration with two APIs, one of which has two pages of subscriptions.
+fn management(path: &str) -> Option<Value> {
+    let of = |page: u64, count: u64, data: Value| json!({ "data": data, "pagination": { "page": page, "perPage": 100, "pageCount": count, "totalCount": 3 } });
+    let (path, query) = path.split_once('?')?;
+    let page = query.split('&').find_map(|part| part.strip_prefix("page="))?.parse().ok()?;
+    let asks_for_all = query.contains("statuses=PAUSED") && query.contains("statuses=CLOSED");
+    Some(match (path, page) {
+        ("/v2/environments/DEFAULT/integrations/the-one/apis", 1) => of(1, 1, json!([{ "id": "a1" }, { "id": "a2" }])),
+        ("/v2/environments/DEFAULT/apis/a1/subscriptions", 1 | 2) if asks_for_all => {
+            let n = u8::try_from(page).ok()?;
+            let mut one = subscription(&sub(n), "ACCEPTED", Some(&format!("key{n}")));
+            one["api"]["id"] = json!("a1");
+            of(page, 2, json!([one]))
+        }
+        ("/v2/environments/DEFAULT/apis/a2/subscriptions", 1) if asks_for_all => of(1, 1, json!([])),
+        _ => return None,
+    })
+}
+
+/// Serves it to whoever has the token; one request a connection.
+fn serve_management() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v2/environments/DEFAULT", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let path = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
+            let trusted = lines.fold(false, |found, line| found || line == "Authorization: Bearer a-token");
+            let (status, body) = match management(&path).filter(|_| trusted) {
+                Some(body) => ("200 OK", body),
+                None => ("403 Forbidden", json!({ "httpStatus": 403, "message": "no" })),
+            };
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = (&stream).write_all((head + &body).as_bytes());
+        }
+    });
+    url
+}
+
+/// The script of docs/grants.md against a management API: what it prints is what `grants` reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_script_makes_a_whole_export() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/grants.md")).unwrap();
+    let (_, script) = guide.split_once("```sh\n#!/bin/sh\n").unwrap();
+    let (script, _) = script.split_once("```").unwrap();
+    let needs = ["curl", "jq"].map(|program| Command::new(program).arg("--version").output());
+    if needs.iter().any(Result::is_err) {
+        eprintln!("not run: the script of docs/grants.md needs curl and jq");
+        return;
+    }
+    let url = serve_management();
+    let export = |integration: &str, token: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).env("APIM", &url).env("TOKEN", token).env("INTEGRATION_ID", integration);
+        shell.env("no_proxy", "127.0.0.1").output().unwrap()
+    };
+    let made = export("the-one", "a-token");
+    let text = String::from_utf8(made.stdout).unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let shop = Shop::new().await;
+    let said = run(&shop.environment(), &["--subscriptions", "-", "--output", "json"], &text);
+    assert_eq!(said.keys("subscriptionsWithoutKey"), ["key1", "key2"], "{text}: {}", said.stderr);
+    for refused in [export("the-one", "another-token"), export("another", "a-token")] {
+        assert!(!refused.status.success());
+        let stderr = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(stderr.contains("403") && !stderr.contains("-token"), "{stderr}");
+    }
 }

@@ -370,7 +370,7 @@ async fn three_ways_with_keys_that_gravitees_agent_made() {
         shop.key(id, "made by hand or by another agent", true);
     }
     shop.gateway.with(|estate| {
-        estate.region(ACCOUNT, REGION).keys.iter_mut().find(|key| key.id == "young").unwrap().created += 7_200
+        estate.region(ACCOUNT, REGION).keys.iter_mut().find(|key| key.id == "young").unwrap().created += 7_200;
     });
     let mut expired = subscription(&sub(6), "ACCEPTED", Some("javaends"));
     expired["endingAt"] = json!("2024-01-01T00:00:00Z");
@@ -427,11 +427,7 @@ async fn the_export_comes_by_stdin_too_and_is_taken_strictly() {
     }
     let said = shop.grants(&["--subscriptions", "/does/not/exist"]);
     assert_eq!((said.code, said.stderr.contains("/does/not/exist")), (Some(2), true), "{}", said.stderr);
-    assert_eq!(
-        shop.gateway.requests().len(),
-        shop.gateway.count(Operation::GetApiKeys) as usize + 1,
-        "one run has asked"
-    );
+    assert_eq!(shop.gateway.count(Operation::GetApiKeys), 1, "one run has asked");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -673,7 +669,9 @@ fn serve_management() -> String {
         for stream in listener.incoming().flatten() {
             let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
             let path = lines.next().and_then(|line| line.split(' ').nth(1).map(str::to_owned)).unwrap_or_default();
-            let trusted = lines.fold(false, |found, line| found || line == "Authorization: Bearer a-token");
+            // All of them are read: a connection that is closed with something unread is cut.
+            let headers: Vec<String> = lines.collect();
+            let trusted = headers.iter().any(|line| line == "Authorization: Bearer a-token");
             let (status, body) = match management(&path).filter(|_| trusted) {
                 Some(body) => ("200 OK", body),
                 None => ("403 Forbidden", json!({ "httpStatus": 403, "message": "no" })),

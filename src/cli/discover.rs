@@ -13,7 +13,7 @@ use super::{
     exit::{Exit, Stop},
     gateways::{self, Gateway},
     start::{self, Habit},
-    terminal::{self, Mark, Terminal},
+    terminal::{self, Mark, Terminal, printable},
     wiring,
 };
 use crate::{
@@ -176,11 +176,6 @@ fn table(apis: &[Listed], with_source: bool) -> Table {
         column.set_constraint(ColumnConstraint::Hidden);
     }
     table
-}
-
-/// What somebody else wrote, fit for a terminal: no control characters.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 fn document(gateway: &Gateway, told: &Told) -> Value {

@@ -33,6 +33,8 @@ LABEL org.opencontainers.image.title="federation-agent" \
 COPY --from=build /image/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /image/federation-agent /usr/local/bin/federation-agent
 COPY --from=build --chown=65532:65532 /image/data /var/lib/federation-agent
+# The journal of grants outlives the container: compose hands an unnamed volume on to the next one.
+VOLUME /var/lib/federation-agent
 
 USER 65532:65532
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 CMD ["/usr/local/bin/federation-agent", "health"]

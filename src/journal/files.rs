@@ -300,6 +300,10 @@ impl Paper {
 
 impl Sheet for Paper {
     fn read(&mut self) -> io::Result<Vec<u8>> {
+        if self.away {
+            return Ok(Vec::new());
+        }
+        self.mend()?;
         let mut text = whole(&mut self.file)?;
         text.truncate(usize::try_from(self.length).unwrap_or(usize::MAX));
         Ok(text)

@@ -3,45 +3,56 @@
 //!
 //! A page is a subscription of an integration; a line in it is a [`Record`] of one of its grants. Whoever writes a page
 //! [holds](Journal::hold) it, and nobody else in any process that shares the folder can write it meanwhile. A journal
-//! that cannot be read or written never stops anybody: what lies there is put aside under another name, the log says
-//! what that costs, and the page goes on in memory.
+//! that cannot be read or written never stops anybody: what cannot be read is put aside under another name, what cannot
+//! be written goes on in memory until it can, and the log says what that costs.
 
 mod files;
+mod held;
 pub mod ingested;
 mod memory;
 mod names;
+mod page;
 mod place;
 mod record;
 mod store;
 
 pub use files::Files;
 pub use memory::Memory;
+pub use page::{Page, Stale};
 pub use place::{Lasting, lasting};
 pub use record::{FORMAT, Record, State, Unreadable, read};
 pub use store::{Found, Name, Sheet, Store};
 
 use std::{
+    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use tokio::{
     sync::Semaphore,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout, timeout_at},
 };
 
+use self::{
+    held::{Held, Mine},
+    page::{Disk, Known, Leaf},
+};
 use crate::model::{Error, Texts};
 
 /// A disk that does not answer for so long is not waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same when the last thing that was asked of it has failed.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(250);
+
 /// How many threads may wait for the disk: name look-ups need the others.
 const AT_ONCE: usize = 2;
 
 /// How often a page is asked for that another process holds.
-const ASK_AGAIN: Duration = Duration::from_millis(50);
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// The journal of a process. Clones are the same one.
 #[derive(Debug, Clone)]
@@ -52,8 +63,11 @@ struct Inner {
     store: Arc<dyn Store>,
     /// The folder that it lies in.
     folder: Option<PathBuf>,
-    /// The pages that could not be kept in the store.
-    memory: Memory,
+    held: Held,
+    /// The pages of which the store does not say all that is known.
+    astray: Mutex<HashMap<Name, Known>>,
+    /// The pages whose files threads are writing.
+    busy: Mutex<HashSet<Name>>,
     threads: Arc<Semaphore>,
     trouble: Mutex<Option<String>>,
 }
@@ -65,21 +79,6 @@ pub struct Contents {
     pub records: Vec<Record>,
     /// Pages that cannot be read: which, as far as it is known, and a sentence.
     pub unreadable: Vec<(Option<Name>, String)>,
-}
-
-/// A page that is held. Dropping it lets go of it.
-#[derive(Debug)]
-pub struct Page {
-    journal: Journal,
-    name: Name,
-    leaf: tokio::sync::Mutex<Leaf>,
-}
-
-#[derive(Debug)]
-struct Leaf {
-    /// `None` while a thread has it, and when a thread never gave it back.
-    sheet: Option<Box<dyn Sheet>>,
-    records: Vec<Record>,
 }
 
 impl Journal {
@@ -131,7 +130,9 @@ impl Journal {
         Self(Arc::new(Inner {
             store,
             folder,
-            memory: Memory::default(),
+            held: Held::default(),
+            astray: Mutex::default(),
+            busy: Mutex::default(),
             threads: Arc::new(Semaphore::new(AT_ONCE)),
             trouble: Mutex::default(),
         }))
@@ -163,11 +164,15 @@ impl Journal {
                 Vec::new()
             }
         };
-        found.retain(|page| page.name.as_ref().is_none_or(|name| !self.0.memory.has(name)));
-        found.extend(self.0.memory.read_all(integration).unwrap_or_default());
+        {
+            let astray = self.astray();
+            found.retain(|page| page.name.as_ref().is_none_or(|name| !astray.contains_key(name)));
+            let known = astray.iter().filter(|(name, _)| name.integration == integration);
+            contents.records.extend(known.flat_map(|(_, known)| known.records.clone()));
+        }
         for page in found {
             let read = match &page.text {
-                Ok(text) => read(text).map_err(|error| error.to_string()),
+                Ok(text) => read_page(page.name.as_ref(), text),
                 Err(error) => Err(error.to_string()),
             };
             match read {
@@ -195,59 +200,132 @@ impl Journal {
                      a minute",
                 ));
             }
-            sleep(ASK_AGAIN.min(by.saturating_duration_since(Instant::now()))).await;
+            // Another process tells nobody when it lets go.
+            let _ = timeout_at(by.min(Instant::now() + ASK_AGAIN), self.0.held.let_go.notified()).await;
         }
     }
 
     /// The same without waiting; `None` while somebody else has it.
     pub async fn try_hold(&self, name: &Name) -> Option<Page> {
-        let in_memory = self.0.memory.has(name);
-        let store = if in_memory { Arc::new(self.0.memory.clone()) } else { Arc::clone(&self.0.store) };
-        let wanted = name.clone();
-        let taken = self.blocking(move || {
-            let Some(mut sheet) = store.take(&wanted)? else { return Ok(None) };
-            let text = match sheet.read() {
-                Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error.to_string()),
-                text => Ok(text?),
-            };
-            Ok(Some((sheet, text)))
-        });
-        let (mut sheet, text) = match taken.await {
-            Ok(Some(taken)) => taken,
+        let by = Instant::now() + self.patience();
+        let mine = Mine::take(self, name, by).await?;
+        let (store, wanted) = (Arc::clone(&self.0.store), name.clone());
+        let taken = if self.is_free(name, by).await {
+            self.blocking(move || {
+                let Some(mut sheet) = store.take(&wanted)? else { return Ok(None) };
+                let text = match sheet.read() {
+                    Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(error.to_string()),
+                    text => Ok(text?),
+                };
+                Ok(Some((sheet, text)))
+            })
+            .await
+        } else {
+            Err(self.late())
+        };
+        let known = self.astray().get(name).cloned();
+        let leaf = match taken {
+            Ok(Some((sheet, text))) => self.leaf(name, known, sheet, text).await?,
             Ok(None) => return None,
             Err(error) => {
                 self.troubled(&error);
-                (self.0.memory.take(name).ok().flatten()?, Ok(Vec::new()))
+                let known = known.unwrap_or_else(|| Known { blind: true, ..Known::default() });
+                self.astray().insert(name.clone(), known.clone());
+                Leaf { disk: Disk::Gone, known, kept: false, bytes: 0 }
             }
         };
-        let records = match text.and_then(|text| read(&text).map_err(|why| why.to_string())) {
-            Ok(records) => records,
-            Err(why) => {
-                let put_aside = self.blocking(move || {
-                    let place = sheet.put_aside()?;
-                    Ok((sheet, place))
-                });
-                let place;
-                (sheet, place) = match put_aside.await {
-                    Ok(put_aside) => put_aside,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
-                    Err(error) => {
-                        self.troubled(&error);
-                        (self.0.memory.take(name).ok().flatten()?, "left where it is".to_owned())
-                    }
-                };
-                tracing::error!(
-                    integration = name.integration,
-                    subscription = name.subscription,
-                    place,
-                    "what the journal knew of this subscription cannot be read and was put aside ({why}): if it was in \
-                     the making, its key may be left in the gateway; `federation-agent grants --orphans` finds it"
-                );
-                Vec::new()
+        let page = Page::new(self.clone(), name.clone(), mine, leaf);
+        page.catch_up().await;
+        Some(page)
+    }
+
+    /// What is known of `name`: by this process, and by `text`, which lies in `sheet`. `None`: another process was
+    /// quicker.
+    async fn leaf(
+        &self,
+        name: &Name,
+        known: Option<Known>,
+        mut sheet: Box<dyn Sheet>,
+        text: Result<Vec<u8>, String>,
+    ) -> Option<Leaf> {
+        let bytes = text.as_ref().map_or(0, Vec::len);
+        let why = match text.and_then(|text| read_page(Some(name), &text)) {
+            Ok(records) => {
+                let mut now = known.clone().unwrap_or_default();
+                (now.laid, now.blind) = (Known::laid_as(&records), false);
+                now.merge(records);
+                return Some(Leaf { disk: Disk::Here(sheet), known: now, kept: known.is_none(), bytes });
+            }
+            Err(why) => why,
+        };
+        let put_aside = self.blocking(move || {
+            let place = sheet.put_aside()?;
+            Ok((sheet, place))
+        });
+        let (disk, place) = match put_aside.await {
+            Ok((sheet, place)) => (Disk::Here(sheet), place),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(error) => {
+                self.troubled(&error);
+                (Disk::Gone, "left where it is".to_owned())
             }
         };
-        let leaf = tokio::sync::Mutex::new(Leaf { sheet: Some(sheet), records });
-        Some(Page { journal: self.clone(), name: name.clone(), leaf })
+        tracing::error!(
+            integration = name.integration,
+            subscription = name.subscription,
+            place,
+            "what the journal knew of this subscription cannot be read and was put aside ({why}): if it was in the making, \
+             its key may be left in the gateway; `federation-agent grants --orphans` finds it"
+        );
+        let kept = known.is_none() && matches!(disk, Disk::Here(_));
+        // Nobody settles by what cannot be read.
+        let known = Known { laid: Vec::new(), blind: false, ..known.unwrap_or_default() };
+        Some(Leaf { disk, known, kept, bytes: 0 })
+    }
+
+    /// Whether no thread is writing the page's file, waiting for it until `by`.
+    async fn is_free(&self, name: &Name, by: Instant) -> bool {
+        loop {
+            let let_go = self.0.held.let_go.notified();
+            tokio::pin!(let_go);
+            let_go.as_mut().enable();
+            if !self.busy_ones().contains(name) {
+                return true;
+            }
+            if timeout_at(by, let_go).await.is_err() {
+                return false;
+            }
+        }
+    }
+
+    /// That a thread is writing the file of `name`, until what this returns is dropped.
+    fn busy(&self, name: &Name) -> impl Sized + Send + 'static {
+        struct Busy(Journal, Name);
+        impl Drop for Busy {
+            fn drop(&mut self) {
+                self.0.busy_ones().remove(&self.1);
+                self.0.0.held.let_go.notify_waiters();
+            }
+        }
+        self.busy_ones().insert(name.clone());
+        Busy(self.clone(), name.clone())
+    }
+
+    fn busy_ones(&self) -> MutexGuard<'_, HashSet<Name>> {
+        self.0.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn astray(&self) -> MutexGuard<'_, HashMap<Name, Known>> {
+        self.0.astray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn patience(&self) -> Duration {
+        if self.trouble().is_some() { LITTLE_PATIENCE } else { PATIENCE }
+    }
+
+    fn late(&self) -> io::Error {
+        let waited = self.patience();
+        io::Error::new(io::ErrorKind::TimedOut, format!("the disk has not answered for {waited:?}"))
     }
 
     /// Runs `work` where it may block, and waits for it a little while only.
@@ -255,9 +333,7 @@ impl Journal {
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let late = || io::Error::new(io::ErrorKind::TimedOut, format!("the disk has not answered for {PATIENCE:?}"));
         let threads = Arc::clone(&self.0.threads);
-        let patience = if self.trouble().is_some() { PATIENCE / 10 } else { PATIENCE };
         let working = async {
             let permit = threads.acquire_owned().await.map_err(io::Error::other)?;
             let task = tokio::task::spawn_blocking(move || {
@@ -267,7 +343,7 @@ impl Journal {
             });
             task.await.map_err(io::Error::other)?
         };
-        timeout(patience, working).await.map_err(|_| late())?
+        timeout(self.patience(), working).await.map_err(|_| self.late())?
     }
 
     /// The store failed: told once, until it works again.
@@ -291,95 +367,12 @@ impl Journal {
     }
 }
 
-impl Page {
-    /// The grants of this subscription that are not gone, the oldest first.
-    pub async fn records(&self) -> Vec<Record> {
-        self.leaf.lock().await.records.clone()
-    }
-
-    /// The record of `grant` as it stands.
-    pub async fn record(&self, grant: &str) -> Option<Record> {
-        self.leaf.lock().await.records.iter().find(|record| record.grant == grant).cloned()
-    }
-
-    /// Writes `record` in the place of the one of the same grant; when this returns it outlives the process, unless the
-    /// journal is in [trouble](Journal::trouble): then the page goes on in memory, and what lay in the folder is put
-    /// aside, so that nobody takes it for the truth later.
-    ///
-    /// # Errors
-    /// [`Stale`]: not even that could be done, and what lies in the folder now says something that is not true.
-    pub async fn put(&self, record: Record) -> Result<(), Stale> {
-        let state = record.state.word();
-        crate::faultpoint::reached(&format!("journal:{state}:before")).await;
-        let mut leaf = self.leaf.lock().await;
-        let line = record.line();
-        let first = leaf.records.is_empty();
-        leaf.records.retain(|known| known.grant != record.grant || record.state != State::Gone);
-        if record.state != State::Gone {
-            match leaf.records.iter_mut().find(|known| known.grant == record.grant) {
-                Some(known) => *known = record,
-                None => leaf.records.push(record),
-            }
-        }
-        let empty = leaf.records.is_empty();
-        let sheet = leaf.sheet.take();
-        let writing = self.journal.blocking(move || {
-            let Some(mut sheet) = sheet else { return Err(io::Error::other("an earlier write has not come back")) };
-            let written = if empty { sheet.clear() } else { sheet.append(&line) };
-            Ok(match written {
-                Ok(()) => Written::Kept(sheet),
-                Err(error) if first => Written::Lost(error),
-                Err(error) => match sheet.put_aside() {
-                    Ok(_) => Written::Lost(error),
-                    Err(aside) if aside.kind() == io::ErrorKind::WouldBlock => Written::Lost(error),
-                    Err(_) => Written::Stale(error),
-                },
-            })
-        });
-        let written =
-            writing.await.unwrap_or_else(|error| if first { Written::Lost(error) } else { Written::Stale(error) });
-        let outdated = matches!(written, Written::Stale(_));
-        match written {
-            Written::Kept(sheet) => {
-                leaf.sheet = Some(sheet);
-                if !self.journal.0.memory.has(&self.name) {
-                    self.journal.works_again();
-                }
-            }
-            Written::Lost(error) | Written::Stale(error) => {
-                self.journal.troubled(&error);
-                self.go_on_in_memory(&mut leaf);
-            }
-        }
-        drop(leaf);
-        crate::faultpoint::reached(&format!("journal:{state}:after")).await;
-        if outdated { Err(Stale) } else { Ok(()) }
-    }
-
-    /// From now on the page is in memory, with all that is known.
-    fn go_on_in_memory(&self, leaf: &mut Leaf) {
-        if let Ok(Some(mut sheet)) = self.journal.0.memory.take(&self.name) {
-            let lines: Vec<u8> = leaf.records.iter().flat_map(Record::line).collect();
-            // Memory does not fail.
-            let _ = sheet.clear().and_then(|()| sheet.append(&lines));
-            leaf.sheet = Some(sheet);
-        }
-    }
+/// What `text` tells, which is the page of `name`.
+fn read_page(name: Option<&Name>, text: &[u8]) -> Result<Vec<Record>, String> {
+    let records = read(text).map_err(|why| why.to_string())?;
+    let foreign = |record: &Record| name.is_some_and(|name| record.name() != *name);
+    if records.iter().any(foreign) { Err("it tells of another subscription".into()) } else { Ok(records) }
 }
-
-/// What came of a write.
-enum Written {
-    Kept(Box<dyn Sheet>),
-    /// It could not be written, and what was written before is out of the way.
-    Lost(io::Error),
-    /// It could not be written, and what was written before lies there still.
-    Stale(io::Error),
-}
-
-/// What lies in the journal's folder about a subscription is not true any more, and could not be taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the journal could not be written, and what it holds of this subscription is out of date")]
-pub struct Stale;
 
 impl Record {
     /// A grant that is intended for the subscription of `name`.

@@ -108,3 +108,65 @@ fn is_anonymous(root: &str) -> bool {
 fn unescape(point: &str) -> String {
     point.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Docker 20.10 with fuse-overlayfs shows it within a container, but for the lines of `/proc`, `/dev` and `/sys`.
+    const CONTAINER: &str = "69 45 0:39 / / rw,nodev,noatime master:2 - fuse.fuse-overlayfs fuse-overlayfs rw,user_id=0\n\
+                             70 69 0:41 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw\n\
+                             85 71 0:46 / /dev/shm rw,nosuid,nodev,noexec,relatime - tmpfs shm rw,size=65536k\n";
+
+    fn of(mounts: &str) -> Lasting {
+        lasting(mounts, Path::new("/var/lib/federation-agent/journal"), true)
+    }
+
+    fn with(mount: &str) -> Lasting {
+        of(&format!("{CONTAINER}{mount}\n"))
+    }
+
+    #[test]
+    fn each_way_to_mount_the_folder_is_told_apart() {
+        let volume = "/var/lib/docker/volumes/182d1cf293bd9368af2bc5c2a434e1556e9344edfee020e77501bd3d6054b0d9/_data";
+        let point = "/var/lib/federation-agent";
+        assert_eq!(of(CONTAINER), Lasting::Container);
+        let anonymous = format!("89 69 254:0 {volume} {point} rw,relatime master:1 - ext4 /dev/vda rw,discard");
+        assert_eq!(with(&anonymous), Lasting::Anonymous);
+        let named = format!("89 69 254:0 /var/lib/docker/volumes/jnamed/_data {point} rw,relatime - ext4 /dev/vda rw");
+        assert_eq!(with(&named), Lasting::Volume("ext4".into()));
+        let bind = format!("89 69 254:0 /srv/agent {point} rw,relatime - ext4 /dev/vda rw,discard");
+        assert_eq!(with(&bind), Lasting::Volume("ext4".into()));
+        let memory = format!("89 69 0:47 / {point} rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw");
+        assert_eq!(with(&memory), Lasting::Memory);
+        // After the documentation of Kubernetes and nfs(5): neither was at hand.
+        let pod = "/var/lib/kubelet/pods/0f1e/volumes/kubernetes.io~empty-dir/data";
+        assert_eq!(with(&format!("89 69 254:0 {pod} {point} rw,relatime - ext4 /dev/vda rw")), Lasting::Pod);
+        let network = format!("89 69 0:51 / {point} rw,relatime shared:3 - nfs4 server:/agent rw,vers=4.2");
+        assert_eq!(with(&network), Lasting::Volume("nfs4".into()));
+    }
+
+    #[test]
+    fn outside_of_containers_it_is_the_machines_disk() {
+        let host = "22 27 0:21 / /proc rw,relatime - proc proc rw\n27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard\n\
+                    28 27 254:1 / /var\\040lib rw - xfs /dev/vdb rw\n";
+        assert_eq!(lasting(host, Path::new("/var/lib/federation-agent"), false), Lasting::Machine);
+        assert_eq!(lasting(host, Path::new("/var lib/agent"), false), Lasting::Machine);
+        assert_eq!(
+            lasting(host, Path::new("/var lib/agent"), true),
+            Lasting::Volume("xfs".into()),
+            "a space is escaped"
+        );
+        assert_eq!(of(host), Lasting::Container, "a layer that is not an overlay, with the runtime's mark");
+        assert_eq!(of(""), Lasting::Unknown);
+        assert_eq!(of("no such line\n1 2 3 - \n"), Lasting::Unknown);
+    }
+
+    #[test]
+    fn later_and_deeper_mounts_hide_others() {
+        let hidden = "1 1 0:1 / /var/lib/federation-agent rw - tmpfs tmpfs rw\n\
+                      2 1 0:2 /srv/x /var/lib/federation-agent rw - xfs /dev/sdb rw\n";
+        assert_eq!(with(hidden), Lasting::Volume("xfs".into()));
+        assert_eq!(with("1 1 0:1 / /var/lib/federation rw - tmpfs tmpfs rw"), Lasting::Container, "not that folder");
+    }
+}

@@ -35,7 +35,7 @@ pub struct Found {
 
 /// A page that is held for writing. Dropping it lets go of it; one in which nothing stands is gone then.
 pub trait Sheet: fmt::Debug + Send {
-    /// All that stands in it. `FileTooLarge`: nothing of ours.
+    /// All that stands in it, and would be found by who opens it next. `FileTooLarge`: nothing of ours.
     fn read(&mut self) -> io::Result<Vec<u8>>;
 
     /// Adds `line`, which ends in a newline; on the disk when this returns.

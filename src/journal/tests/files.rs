@@ -1,6 +1,6 @@
 //! The store on a real disk.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -125,12 +125,17 @@ async fn a_folder_that_cannot_be_used_costs_memory_only_and_is_used_once_it_can(
     assert!(journal.trouble().is_some());
     assert!(journal.describe().await.contains("in memory"));
     let page = journal.try_hold(&name("s")).await.unwrap();
-    page.put(Record::intended(&name("s"), "api", "command").now(State::Live)).await.unwrap();
+    let record = Record::intended(&name("s"), "api", "command");
+    page.put(record.clone()).await.unwrap();
+    page.put(record.now(State::Live)).await.unwrap();
     drop(page);
     assert_eq!(journal.read("integration").await.records.len(), 1);
     fs::remove_file(&place).unwrap();
     let page = journal.try_hold(&name("t")).await.unwrap();
     page.put(Record::intended(&name("t"), "api", "command")).await.unwrap();
     assert_eq!(journal.trouble(), None);
-    assert_eq!(Arc::new(Files::new(&place)).read_all("integration").unwrap().len(), 1);
+    assert_eq!(Files::new(&place).read_all("integration").unwrap().len(), 1);
+    drop(journal.try_hold(&name("s")).await);
+    let found = Files::new(&place).read_all("integration").unwrap().len();
+    assert_eq!(found, 2, "what was in memory is written when the page is held the next time");
 }

@@ -176,12 +176,13 @@ impl Link {
     async fn enter(&self, endpoint: &Endpoint) -> Result<wire::Wire, Error> {
         let limit = self.settings.retry.handshake;
         let connector = &self.settings.connector;
-        let mut stream = within(limit, endpoint, Step::Connect, self.dial.connect(endpoint)).await?;
+        let dial = &*self.dial;
+        let mut stream = within(limit, dial, endpoint, Step::Connect, dial.connect(endpoint)).await?;
         if endpoint.secure {
-            stream = within(limit, endpoint, Step::Tls, self.dial.secure(stream, endpoint)).await?;
+            stream = within(limit, dial, endpoint, Step::Tls, dial.secure(stream, endpoint)).await?;
         }
         let upgrading = upgrade::upgrade(stream, endpoint, &connector.headers, connector.limits);
-        within(limit, endpoint, Step::Upgrade, upgrading).await
+        within(limit, dial, endpoint, Step::Upgrade, upgrading).await
     }
 }
 

@@ -461,6 +461,7 @@ impl World {
     async fn back(&mut self, since: Instant) -> Outcome {
         let last = self.session.take();
         let is_new = |session: &Session| last.as_ref().is_none_or(|last| !last.is(session));
+        let limit = Instant::now() + 60 * MINUTE;
         loop {
             let now = match &*self.state.borrow_and_update() {
                 State::Connected { session, .. } if is_new(session) => Some(session.clone()),
@@ -470,7 +471,8 @@ impl World {
                 self.session = now;
                 return Outcome { took: since.elapsed(), said: self.said() };
             }
-            self.state.changed().await.expect("the link runs");
+            let changed = tokio::time::timeout_at(limit, self.state.changed()).await;
+            assert!(matches!(changed, Ok(Ok(()))), "not connected again in an hour: {:?}", self.said());
         }
     }
 }

@@ -343,6 +343,29 @@ async fn what_the_plane_says_is_shown_without_control_characters_and_cut() {
     is_tidy(&lines.text());
 }
 
+#[tokio::test(start_paused = true)]
+async fn answers_that_nobody_reads_stop_the_reading_and_then_the_session() {
+    let (peer, mut streams) = scripted(4096);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    world.connected().await;
+    // Each is answered with its own id, and no answer is read.
+    let message = subscribe(&"x".repeat(200_000), "a", "s");
+    let mut taken = 0;
+    let asking = async {
+        loop {
+            say(&mut socket, &message).await;
+            taken += 1;
+        }
+    };
+    let why = tokio::select! {
+        why = world.waiting() => why,
+        () = asking => unreachable!("it ends with the link"),
+    };
+    assert!(why.contains("has taken no byte for 15s"), "{why}");
+    assert!((5..10).contains(&taken), "{taken} answers of 200,000 bytes wait");
+}
+
 /// No line is long, none was made by the plane, and no control character is in them.
 fn is_tidy(log: &str) {
     for line in log.lines() {

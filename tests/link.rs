@@ -2,6 +2,8 @@
 
 #[path = "link/certificates.rs"]
 mod certificates;
+#[path = "link/matrix.rs"]
+mod matrix;
 #[path = "link/proxy.rs"]
 mod proxy;
 #[path = "link/tls.rs"]

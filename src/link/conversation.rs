@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::{
-    Endpoint, LinkSettings, Receiver, Session, SessionEnd, pair,
+    Endpoint, LinkSettings, Receiver, Session, SessionEnd,
+    guard::{Load, odd, shown},
+    pair,
     policy::End,
     state::Life,
     wire::{Event, Wire},
@@ -50,6 +52,7 @@ pub(super) struct Conversation<'a, 'b> {
     pub(super) detail: Option<&'a watch::Receiver<Option<String>>>,
     pub(super) life: &'a mut Life<'b>,
     pub(super) shutdown: &'a CancellationToken,
+    pub(super) load: &'a Load,
 }
 
 /// Why the session ends, and the code to close with; `None` when nobody is there to read it.
@@ -136,20 +139,25 @@ impl Conversation<'_, '_> {
                                 let error = Error::unavailable("the plane sent a text message, which the protocol has not");
                                 return Leave { end: End::Failed(error), code: Some(close::UNSUPPORTED) };
                             }
-                            Event::Message(bytes) => exchange::decode(&bytes).map_err(|error| (error, bytes.len())),
+                            Event::Message(bytes) => {
+                                let len = bytes.len();
+                                exchange::decode(&bytes).map(|message| (message, len)).map_err(|error| (error, len))
+                            }
                         };
                         let left = match told {
-                            Ok(Message::Reply(reply)) if !connected && reply.command_id == hello => {
+                            Ok((Message::Reply(reply), _)) if !connected && reply.command_id == hello => {
                                 self.answered(&reply, session, born)
                             }
-                            Ok(Message::Reply(reply)) => {
-                                let id = reply.command_id.clone();
+                            Ok((Message::Reply(reply), _)) => {
+                                let id = shown(&reply.command_id).into_owned();
                                 if !end.deliver(reply) {
                                     debug!(command = id, "a reply that nobody waits for");
                                 }
                                 None
                             }
-                            Ok(Message::Command(command)) => self.command(command, wire, session, connected),
+                            Ok((Message::Command(command), len)) => {
+                                self.command(command, len, wire, session, connected)
+                            }
                             Err((fault, len)) => self.unreadable(&fault, len),
                         };
                         if let Some(leave) = left {
@@ -189,7 +197,14 @@ impl Conversation<'_, '_> {
         }
     }
 
-    fn command(&self, command: Command, wire: &mut Wire, session: &Session, connected: bool) -> Option<Leave> {
+    fn command(
+        &self,
+        command: Command,
+        len: usize,
+        wire: &mut Wire,
+        session: &Session,
+        connected: bool,
+    ) -> Option<Leave> {
         let reply = match &command.body {
             CommandBody::HealthCheck => {
                 let detail = self.detail.and_then(|detail| detail.borrow().clone());
@@ -210,7 +225,13 @@ impl Conversation<'_, '_> {
             }
             CommandBody::Unknown { kind, fault } => {
                 let integration = &self.settings.integration_id;
-                warn!(integration, kind, fault, "the plane sent a command that this release does not understand");
+                let (kind, fault) = (shown(kind), fault.as_deref().map(shown));
+                warn!(
+                    integration,
+                    kind = &*kind,
+                    fault = fault.as_deref(),
+                    "the plane sent a command that this release does not understand"
+                );
                 command.fail(match fault {
                     Some(fault) => format!("This agent cannot read the command '{kind}': {fault}"),
                     None => format!("This agent does not know the command '{kind}'"),
@@ -224,10 +245,29 @@ impl Conversation<'_, '_> {
                 }
             }
             _ if !connected => command.fail("This agent has not been answered its HELLO yet"),
-            _ => {
-                Arc::clone(self.receiver).command(command, session.clone());
-                return None;
-            }
+            _ => match (odd(&command), self.load.share(len)) {
+                (None, Some(share)) => {
+                    Arc::clone(self.receiver).command(command, session.with(share));
+                    return None;
+                }
+                (Some(why), _) => {
+                    let (integration, id) = (&self.settings.integration_id, shown(&command.id));
+                    let kind = command.body.kind();
+                    warn!(integration, command = &*id, kind, "the plane sent a command that is not carried out: {why}");
+                    command.fail(format!("This agent does not take the command {kind}: {why}"))
+                }
+                (None, None) => {
+                    let integration = &self.settings.integration_id;
+                    if self.load.is_news() {
+                        warn!(
+                            integration,
+                            "the plane sends more commands than can be carried out; some are turned away"
+                        );
+                    }
+                    command
+                        .fail("too many commands are under way at this agent; nothing was done, try again in a minute")
+                }
+            },
         };
         let limits = &self.settings.connector.limits;
         let encoded = exchange::encode(&Message::Reply(reply), limits).or_else(|error| match command.body {
@@ -242,7 +282,7 @@ impl Conversation<'_, '_> {
             Ok(bytes) => wire.answer(bytes),
             Err(error) => warn!(
                 integration = self.settings.integration_id,
-                kind = command.body.kind(),
+                kind = &*shown(command.body.kind()),
                 "an answer of the link's own could not be sent: {error}"
             ),
         }
@@ -279,6 +319,8 @@ pub(super) fn hello(settings: &LinkSettings) -> Result<(String, Vec<u8>), Error>
 /// only which advice is given.
 pub(super) fn refused(settings: &LinkSettings, details: Option<&str>) -> Error {
     let (id, provider) = (&settings.integration_id, &settings.provider);
+    let details = details.map(shown);
+    let details = details.as_deref();
     let said = details.unwrap_or("nothing more");
     let expected = details
         .and_then(|details| details.split_once("Expected provider [provider="))
@@ -302,7 +344,7 @@ pub(super) fn refused(settings: &LinkSettings, details: Option<&str>) -> Error {
 pub(super) fn closed(why: Option<(u16, String)>) -> Error {
     Error::unavailable(match why {
         Some((code, reason)) if reason.is_empty() => format!("the plane closed the session ({code})"),
-        Some((code, reason)) => format!("the plane closed the session ({code}: {reason})"),
+        Some((code, reason)) => format!("the plane closed the session ({code}: {})", shown(&reason)),
         None => "the plane closed the session".to_owned(),
     })
 }

@@ -43,6 +43,11 @@ pub trait Dial: Send + Sync + 'static {
 
     /// `stream` with TLS around it; asked for only where the endpoint is [secure](Endpoint::secure).
     async fn secure(&self, stream: BoxStream, endpoint: &Endpoint) -> Result<BoxStream, Error>;
+
+    /// The proxy that stands before `endpoint`, for a person; `None` when there is none.
+    fn through(&self, _endpoint: &Endpoint) -> Option<String> {
+        None
+    }
 }
 
 /// The real network: TCP, straight or through a proxy, and TLS as the settings say.
@@ -82,13 +87,16 @@ impl Network {
         }
         if faults.is_empty() { Ok(Self { routes, tls, user_timeout: silence }) } else { Err(Faults(faults)) }
     }
+
+    fn route(&self, endpoint: &Endpoint) -> Option<&proxy::Route> {
+        self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref())
+    }
 }
 
 #[async_trait]
 impl Dial for Network {
     async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
-        let route = self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref());
-        let Some(route) = route else {
+        let Some(route) = self.route(endpoint) else {
             let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout).await.map_err(|unreached| {
                 let proxy = format!(", or is a proxy needed ({})", proxy_variable(endpoint));
                 unreached.sentence(&endpoint.to_string(), &advice(endpoint), &proxy)
@@ -111,6 +119,10 @@ impl Dial for Network {
             Ok(stream) => Ok(Box::new(stream)),
             Err(error) => Err(tls::sentence(&error, endpoint)),
         }
+    }
+
+    fn through(&self, endpoint: &Endpoint) -> Option<String> {
+        self.route(endpoint).map(ToString::to_string)
     }
 }
 

@@ -8,11 +8,13 @@
 //! | `upgrade` | from a stream to a websocket, and what refusals mean |
 //! | `wire` | frames in and out, both at once |
 //! | `conversation` | one session, from HELLO to its end |
+//! | `guard` | what of the plane's commands and texts is let through |
 //! | `probe` | the same way in, once, step by step |
 
 mod conversation;
 mod dial;
 mod endpoint;
+mod guard;
 mod policy;
 mod probe;
 mod proxy;
@@ -44,6 +46,7 @@ use crate::{
     settings::{Connector, Retry},
 };
 use conversation::{Conversation, Ending};
+use guard::Load;
 use policy::{End, Lane, Pace};
 use probe::within;
 use state::Life;
@@ -79,6 +82,7 @@ pub struct Link {
     states: watch::Sender<State>,
     detail: Option<watch::Receiver<Option<String>>>,
     seed: u64,
+    load: Load,
 }
 
 impl Link {
@@ -96,7 +100,8 @@ impl Link {
         }
         upgrade::checked(&settings.connector.headers)?;
         let (states, _) = states();
-        Ok(Self { settings, endpoints, dial, receiver, states, detail: None, seed })
+        let load = Load::new(settings.connector.limits.message);
+        Ok(Self { settings, endpoints, dial, receiver, states, detail: None, seed, load })
     }
 
     /// The same link telling its state to `states`, for a receiver that had to know the state before the link was made.
@@ -169,19 +174,20 @@ impl Link {
             Err(error) => return Ending { end: End::Failed(error), lived: None },
         };
         let (settings, receiver, detail) = (&self.settings, &self.receiver, self.detail.as_ref());
-        Conversation { settings, endpoint, receiver, detail, life, shutdown }.hold(wire).await
+        Conversation { settings, endpoint, receiver, detail, life, shutdown, load: &self.load }.hold(wire).await
     }
 
     /// The way in: connection, TLS, upgrade, each with its own time limit.
     async fn enter(&self, endpoint: &Endpoint) -> Result<wire::Wire, Error> {
         let limit = self.settings.retry.handshake;
         let connector = &self.settings.connector;
-        let mut stream = within(limit, endpoint, Step::Connect, self.dial.connect(endpoint)).await?;
+        let dial = &*self.dial;
+        let mut stream = within(limit, dial, endpoint, Step::Connect, dial.connect(endpoint)).await?;
         if endpoint.secure {
-            stream = within(limit, endpoint, Step::Tls, self.dial.secure(stream, endpoint)).await?;
+            stream = within(limit, dial, endpoint, Step::Tls, dial.secure(stream, endpoint)).await?;
         }
         let upgrading = upgrade::upgrade(stream, endpoint, &connector.headers, connector.limits);
-        within(limit, endpoint, Step::Upgrade, upgrading).await
+        within(limit, dial, endpoint, Step::Upgrade, upgrading).await
     }
 }
 

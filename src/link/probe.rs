@@ -91,14 +91,14 @@ impl Walk<'_> {
         let endpoint = self.endpoint;
         let limit = settings.retry.handshake;
         let mut stream =
-            self.step(Step::Connect, within(limit, endpoint, Step::Connect, dial.connect(endpoint))).await?;
+            self.step(Step::Connect, within(limit, dial, endpoint, Step::Connect, dial.connect(endpoint))).await?;
         if endpoint.secure {
-            let securing = within(limit, endpoint, Step::Tls, dial.secure(stream, endpoint));
+            let securing = within(limit, dial, endpoint, Step::Tls, dial.secure(stream, endpoint));
             stream = self.step(Step::Tls, securing).await?;
         }
         let connector = &settings.connector;
         let upgrading = upgrade(stream, endpoint, &connector.headers, connector.limits);
-        let mut wire = self.step(Step::Upgrade, within(limit, endpoint, Step::Upgrade, upgrading)).await?;
+        let mut wire = self.step(Step::Upgrade, within(limit, dial, endpoint, Step::Upgrade, upgrading)).await?;
         let greeting = async {
             let outcome = greet(settings, endpoint, &mut wire).await;
             wire.close(close::NORMAL, FAREWELL).await;
@@ -153,6 +153,7 @@ async fn greet(settings: &LinkSettings, endpoint: &Endpoint, wire: &mut Wire) ->
 /// `work` with a limit to its time, and a sentence when it takes longer.
 pub(super) async fn within<T>(
     limit: Duration,
+    dial: &dyn Dial,
     endpoint: &Endpoint,
     step: Step,
     work: impl Future<Output = Result<T, Error>>,
@@ -160,7 +161,14 @@ pub(super) async fn within<T>(
     timeout(limit, work).await.unwrap_or_else(|_| {
         let limit = humantime::format_duration(limit);
         Err(Error::unavailable(match step {
-            Step::Connect => format!("cannot reach {endpoint}: no answer came within {limit}; {}", advice(endpoint)),
+            Step::Connect => match dial.through(endpoint) {
+                None => format!("cannot reach {endpoint}: no answer came within {limit}; {}", advice(endpoint)),
+                Some(proxy) => format!(
+                    "cannot reach {endpoint}: the proxy {proxy} made no tunnel within {limit}; is the proxy up, does it \
+                     let through to {}, and is the plane up?",
+                    endpoint.host_and_port()
+                ),
+            },
             Step::Tls => format!("{endpoint}: the TLS handshake took longer than {limit}; is TLS spoken at this port?"),
             Step::Upgrade | Step::Hello => format!(
                 "{endpoint}: the upgrade took longer than {limit}; is this the controller's port, and is the plane well?"

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::guard::Share;
 use crate::exchange::{self, Command, EncodeError, Limits, Message, Reply};
 
 /// Messages that may wait for the socket; whoever sends more waits.
@@ -24,6 +25,8 @@ const QUEUE: usize = 16;
 pub struct Session {
     shared: Arc<Shared>,
     out: mpsc::Sender<Outgoing>,
+    /// The share of the command that this handle came with; given back with its last clone.
+    _share: Option<Arc<Share>>,
 }
 
 /// The loop's end of a [`Session`]. Dropping it ends the session.
@@ -92,7 +95,7 @@ pub fn pair(limits: Limits) -> (Session, SessionEnd) {
         limits,
     });
     let (sender, receiver) = mpsc::channel(QUEUE);
-    (Session { shared: Arc::clone(&shared), out: sender }, SessionEnd { shared, out: receiver })
+    (Session { shared: Arc::clone(&shared), out: sender, _share: None }, SessionEnd { shared, out: receiver })
 }
 
 impl Session {
@@ -162,6 +165,11 @@ impl Session {
     /// Whether both are handles to the same session.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// The handle to be given out with one command, which takes up `share` while a clone of it lives.
+    pub(super) fn with(&self, share: Share) -> Self {
+        Self { _share: Some(Arc::new(share)), ..self.clone() }
     }
 
     async fn send(&self, message: &Message) -> Result<(), AskError> {

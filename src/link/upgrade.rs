@@ -17,6 +17,7 @@ use tokio_tungstenite::{
 use super::{
     Endpoint,
     dial::{self, BoxStream},
+    guard::shown,
     tls,
     wire::{Metered, Wire},
 };
@@ -176,7 +177,7 @@ fn answered(status: StatusCode, headers: &HeaderMap, endpoint: &Endpoint) -> Err
             Error::unavailable(format!(
                 "{endpoint} answered {path} with a redirect ({code}) to {}; set the endpoint to where the controller \
                  is{}",
-                to.unwrap_or("nowhere"),
+                shown(to.unwrap_or("nowhere")),
                 if endpoint.secure { "" } else { " (with https, most often)" }
             ))
         }

@@ -41,6 +41,9 @@ use crate::{exchange::Limits, model::Error};
 /// Answers that may wait for the socket before nothing more is read: a peer that asks and does not read.
 const ANSWERS: usize = 256;
 
+/// The same in bytes: an answer repeats the command's id, however long that is.
+const ANSWER_BYTES: usize = 1 << 20;
+
 /// A websocket.
 pub(super) struct Wire {
     socket: WebSocketStream<Metered>,
@@ -48,6 +51,8 @@ pub(super) struct Wire {
     /// The payload of a ping that is to be sent.
     ping: Option<Bytes>,
     answers: VecDeque<Bytes>,
+    /// Bytes in `answers`.
+    answer_bytes: usize,
     /// The message that is written after the current one.
     following: Option<Outgoing>,
     current: Option<Cut>,
@@ -90,6 +95,7 @@ impl Wire {
             limits,
             ping: None,
             answers: VecDeque::new(),
+            answer_bytes: 0,
             following: None,
             current: None,
             finished: None,
@@ -112,6 +118,7 @@ impl Wire {
 
     /// The link's own answer: it goes out before the next message, never inside one.
     pub(super) fn answer(&mut self, bytes: Vec<u8>) {
+        self.answer_bytes = self.answer_bytes.saturating_add(bytes.len());
         self.answers.push_back(bytes.into());
         self.wants_to_write();
     }
@@ -164,7 +171,8 @@ impl Wire {
             Poll::Ready(Err(error)) => Some(sentence(&error)),
             _ => None,
         };
-        if (failed.is_some() || self.answers.len() < ANSWERS)
+        let has_room = self.answers.len() < ANSWERS && self.answer_bytes < ANSWER_BYTES;
+        if (failed.is_some() || has_room)
             && let Poll::Ready(read) = self.socket.poll_next_unpin(context)
         {
             // What the peer said before it went, its close above all, says more than that we cannot write.
@@ -229,6 +237,7 @@ impl Wire {
 
     fn next_message(&mut self) -> Option<Cut> {
         if let Some(rest) = self.answers.pop_front() {
+            self.answer_bytes = self.answer_bytes.saturating_sub(rest.len());
             return Some(Cut { rest, begun: false, written: None });
         }
         let outgoing = self.following.take()?;

@@ -31,6 +31,8 @@ pub enum Behaviour {
     MuteAfterHello,
     /// HELLO is answered, then a frame begins and the connection is dropped in the midst of it.
     CutAfterHello,
+    /// HELLO is answered, and the connection is closed at once with this code.
+    CloseAfterHello(u16),
 }
 
 /// What a plane has seen since it began.

@@ -204,6 +204,7 @@ impl Session {
                 Next::Mute
             }
             (Next::On, Behaviour::CutAfterHello) => self.cut_in_frame().await,
+            (Next::On, Behaviour::CloseAfterHello(code)) => Next::Close(*code, ""),
             (Next::On, _) if !self.registered => {
                 self.register_at = Some(Instant::now() + self.hub.settings.registration);
                 Next::On

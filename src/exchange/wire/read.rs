@@ -45,7 +45,15 @@ fn text(raw: Option<&RawValue>) -> Option<String> {
 }
 
 fn payload<T: DeserializeOwned>(raw: Option<&RawValue>) -> Result<T, Fault> {
-    serde_json::from_str(raw.map_or("{}", RawValue::get)).map_err(|error| error.to_string())
+    serde_json::from_str(raw.map_or("{}", RawValue::get)).map_err(|error| fault(&error))
+}
+
+/// What is wrong with JSON, without a word of it: it may hold a key.
+fn fault(error: &serde_json::Error) -> Fault {
+    if error.is_data() {
+        return format!("a value is not of the kind that it should be, before column {}", error.column());
+    }
+    error.to_string()
 }
 
 #[derive(Deserialize, Default)]
@@ -248,7 +256,7 @@ pub(in crate::exchange) fn api_id(json: &str) -> String {
 impl<'a> Envelope<'a> {
     /// The JSON of a message.
     pub(in crate::exchange) fn of(json: &'a str) -> Result<Self, Fault> {
-        let envelope: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        let envelope: Self = serde_json::from_str(json).map_err(|error| fault(&error))?;
         // serde also takes an array for a struct; a message is an object.
         if json.trim_start().starts_with('{') {
             Ok(envelope)

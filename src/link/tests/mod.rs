@@ -2,6 +2,7 @@
 
 mod echo;
 mod endings;
+mod hostile;
 mod pace;
 mod recorded;
 mod session;

@@ -83,7 +83,7 @@ async fn hello_and_good_bye_in_a_circle_is_slowed_down() {
 
 /// Lines of a log.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(super) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -106,7 +106,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 impl Lines {
     /// Everything that this thread logs, at every level, while the guard lives.
-    fn hear() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub(super) fn hear() -> (Self, tracing::subscriber::DefaultGuard) {
         let lines = Self::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -117,11 +117,11 @@ impl Lines {
         (lines, tracing::subscriber::set_default(subscriber))
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).expect("UTF-8")
     }
 
-    fn count(&self, level: &str, word: &str) -> usize {
+    pub(super) fn count(&self, level: &str, word: &str) -> usize {
         let text = self.text();
         text.lines().filter(|line| line.trim_start().starts_with(level) && line.contains(word)).count()
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{
     client::Target,
     failure::{self, Asked, Cause, Effect, Failure},
+    pace::Haste,
     region::Partition,
 };
 use crate::{
@@ -40,6 +41,8 @@ pub(super) struct Operation {
     pub(super) path: String,
     /// How it may be repeated.
     pub(super) repeats: Repeats,
+    /// Whether it goes before others.
+    pub(super) haste: Haste,
 }
 
 /// How a call may be repeated.
@@ -58,17 +61,23 @@ pub(super) enum Repeats {
 impl Operation {
     /// A call that only reads.
     pub(super) fn get(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "GET", path: path.into(), repeats: Repeats::Freely }
+        Self { name, verb: "GET", path: path.into(), repeats: Repeats::Freely, haste: Haste::Urgent }
     }
 
     /// A call that makes something.
     pub(super) fn create(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "POST", path: path.into(), repeats: Repeats::WhenNothingWasMade }
+        Self { name, verb: "POST", path: path.into(), repeats: Repeats::WhenNothingWasMade, haste: Haste::Urgent }
     }
 
     /// A call that removes something: the same again does no harm.
     pub(super) fn delete(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "DELETE", path: path.into(), repeats: Repeats::Stubbornly }
+        Self { name, verb: "DELETE", path: path.into(), repeats: Repeats::Stubbornly, haste: Haste::Urgent }
+    }
+
+    /// The same as one of the many that a list or an ingest needs: the few of a subscription go first.
+    #[must_use]
+    pub(super) fn patient(self) -> Self {
+        Self { haste: Haste::Patient, ..self }
     }
 
     /// The right that it needs in `region`.
@@ -95,7 +104,7 @@ impl Target {
             attempt += 1;
             let entered = async {
                 let credentials = self.vault.get().await?;
-                let place = self.bucket.enter().await;
+                let place = self.bucket.enter(&self.region, operation.haste).await;
                 Ok::<_, Error>((credentials, place))
             };
             let failed = match self.in_time(call, &asked, entered).await {

@@ -21,7 +21,7 @@ const EXTENSION: &str = "x-amazon-apigateway-";
 /// Reads the document of `address` from the account and region of `target`.
 pub(super) async fn read(target: &Target, call: &Call, address: &StageAddress) -> Result<Document, Error> {
     let StageAddress { rest_api, stage, .. } = address;
-    let operation = Operation::get("GetExport", format!("/restapis/{rest_api}/stages/{stage}/exports/oas30"));
+    let operation = Operation::get("GetExport", format!("/restapis/{rest_api}/stages/{stage}/exports/oas30")).patient();
     let send = || {
         target
             .client

@@ -116,7 +116,7 @@ fn covered(plans: &[PlanFacts]) -> Covered<'_> {
 
 impl Scan<'_> {
     async fn run(&self) -> Result<(), Ended> {
-        let plans = usage_plans(self.target, self.call).await?;
+        let plans = all_usage_plans(self.target, self.call, usage_plans_list().patient()).await?;
         let covered = covered(&plans);
         let rest_apis = self.rest_apis(&covered).await?;
         let names: HashMap<String, String> =
@@ -134,7 +134,7 @@ impl Scan<'_> {
 
     /// Every REST API whose stages may be handed over. The others, and what plans name in vain, are left out.
     async fn rest_apis(&self, covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
-        let operation = Operation::get("GetRestApis", "/restapis");
+        let operation = Operation::get("GetRestApis", "/restapis").patient();
         let mut all: BTreeMap<String, RestApiFacts> = BTreeMap::new();
         let mut pages = Pages::default();
         while pages.more {
@@ -252,7 +252,7 @@ impl Scan<'_> {
 }
 
 async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Vec<String>, Failure> {
-    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
+    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages")).patient();
     let send = || target.client.get_stages().rest_api_id(rest_api).send();
     let answer = target.ask(call, &operation, send).await?;
     let mut stages: Vec<String> =
@@ -268,7 +268,14 @@ fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<I
 
 /// Every usage plan, whole: with a part of them an API's plans would be deleted in the plane.
 pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<PlanFacts>, Failure> {
-    let operation = Operation::get("GetUsagePlans", "/usageplans");
+    all_usage_plans(target, call, usage_plans_list()).await
+}
+
+fn usage_plans_list() -> Operation {
+    Operation::get("GetUsagePlans", "/usageplans")
+}
+
+async fn all_usage_plans(target: &Target, call: &Call, operation: Operation) -> Result<Vec<PlanFacts>, Failure> {
     let mut plans = Vec::new();
     let mut pages = Pages::default();
     while pages.more {

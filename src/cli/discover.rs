@@ -16,7 +16,7 @@ use super::{
     terminal::{self, Mark, Terminal},
 };
 use crate::{
-    model::{Api, Error, MetadataFormat, PlanSecurity},
+    model::{Api, Error, MetadataFormat, PlanSecurity, is_plain},
     provider::{Call, Found, Listed},
     settings::Environment,
 };
@@ -25,6 +25,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(30);
 /// APIs that may wait to be counted.
 const QUEUE: usize = 64;
+/// How many characters of a text a cell of the table shows.
+const CELL: usize = 120;
+/// How many characters are shown of why something is left out.
+const LINE: usize = 600;
 
 /// What one gateway told.
 struct Told {
@@ -122,10 +126,12 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
         terminal::say(format_args!("{} {noun} found{of}, {} left out.", told.apis.len(), told.left_out.len()));
     }
     for (what, why) in &told.left_out {
-        terminal::say(format_args!("{} {}", terminal.mark(Mark::Doubtful), printable(&format!("{what}: {why}"))));
+        let (mark, what, why) = (terminal.mark(Mark::Doubtful), short(what, CELL), short(why, LINE));
+        terminal::say(format_args!("{mark} {what}: {why}"));
     }
     for (source, error) in &told.failed {
-        terminal::say(format_args!("{} {}", terminal.mark(Mark::Bad), printable(&format!("{source}: {error}"))));
+        let (mark, source) = (terminal.mark(Mark::Bad), short(source, CELL));
+        terminal::say(format_args!("{mark} {source}: {error}"));
     }
     if let Some(error) = &told.error {
         terminal::say(format_args!("{} nothing could be read: {error}", terminal.mark(Mark::Bad)));
@@ -145,7 +151,7 @@ fn table(apis: &[Listed], with_source: bool) -> Table {
             plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let cells = [name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id];
-        table.add_row(cells.map(printable));
+        table.add_row(cells.map(|text| short(text, CELL)));
     }
     if let Some(column) = table.column_mut(3).filter(|_| !with_source) {
         column.set_constraint(ColumnConstraint::Hidden);
@@ -153,9 +159,16 @@ fn table(apis: &[Listed], with_source: bool) -> Table {
     table
 }
 
-/// What somebody else wrote, fit for a terminal: no control characters.
+/// What somebody else wrote, fit for a terminal: nothing that leaves its line or turns it round.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect()
+}
+
+/// The same, cut where it is long enough to hide the rest. The JSON has it whole.
+fn short(text: &str, most: usize) -> String {
+    let cut = text.chars().nth(most).is_some();
+    let kept: String = printable(text).chars().take(if cut { most - 1 } else { most }).collect();
+    if cut { kept + "…" } else { kept }
 }
 
 fn document(gateway: &Gateway, told: &Told) -> Value {

@@ -213,7 +213,8 @@ impl Access {
         let mut identity = account.identity.lock().await;
         self.find_out(account, &mut identity).await;
         if let (Some((_, error)), false) = (&identity.failed, identity.told) {
-            tracing::warn!(identity = %account.whom, error = %error, "STS does not tell which account this is");
+            let integration = &self.config.integration;
+            tracing::warn!(integration, identity = %account.whom, error = %error, "STS does not tell which account this is");
             identity.told = true;
         }
         identity.known.clone()
@@ -322,7 +323,7 @@ impl Access {
                     session: session_name(&self.config.integration),
                     region: region.clone(),
                 };
-                let vault = assume.into_vault();
+                let vault = assume.into_vault(&self.config.integration);
                 Ready::new(&base.config, vault, &region)
             })
             .await

@@ -38,14 +38,14 @@ pub(super) type Chain = Arc<dyn Fn() -> BoxFuture<'static, Option<SharedCredenti
 /// the profiles of one chain once, and what is written into them later would need a restart.
 pub(super) fn base_vault(chain: Chain, config: &Config) -> Vault {
     if let Some((id, secret)) = config.pair.clone() {
-        let pair = Vault::new(move || {
+        let pair = Vault::new(&config.integration, move || {
             let credentials = Credentials::new(&id, secret.expose_secret(), None, None, "settings");
             async move { Ok(credentials) }
         });
         return pair.fixed(FIXED);
     }
     let profile = profile();
-    Vault::new(move || {
+    Vault::new(&config.integration, move || {
         let (chain, profile) = (chain(), profile.clone());
         async move {
             match chain.await {
@@ -150,9 +150,9 @@ struct Refused {
 
 impl Assume {
     /// The role's credentials, fetched when they are needed.
-    pub(super) fn into_vault(self) -> Vault {
+    pub(super) fn into_vault(self, integration: &str) -> Vault {
         let assume = Arc::new(self);
-        Vault::new(move || {
+        Vault::new(integration, move || {
             let assume = assume.clone();
             async move { assume.credentials().await }
         })

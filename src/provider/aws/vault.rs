@@ -37,6 +37,8 @@ type Fetch = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Result<Credentials, Err
 
 /// The credentials of one identity.
 pub(super) struct Vault {
+    /// The plane's id of the integration, for the log.
+    integration: String,
     fetch: Fetch,
     /// What a person can do about credentials that are refused, when fetching them again cannot help.
     fixed: Option<&'static str>,
@@ -87,14 +89,20 @@ struct Failed {
 }
 
 impl Vault {
-    /// Credentials that `fetch` gets.
-    pub(super) fn new<F, Fut>(fetch: F) -> Self
+    /// Credentials of `integration` that `fetch` gets.
+    pub(super) fn new<F, Fut>(integration: &str, fetch: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Credentials, Error>> + Send + 'static,
     {
         let fetch: Fetch = Box::new(move || Box::pin(fetch()));
-        Self { fetch, fixed: None, clock: SystemTime::now, state: Mutex::default() }
+        Self {
+            integration: integration.to_owned(),
+            fetch,
+            fixed: None,
+            clock: SystemTime::now,
+            state: Mutex::default(),
+        }
     }
 
     /// The same for credentials that cannot change; `advice` says what a person can do when they are refused.
@@ -136,7 +144,11 @@ impl Vault {
                 state.kept.take_if(|kept| !kept.lasts(now));
                 match &state.kept {
                     Some(kept) => {
-                        tracing::warn!(error = %error, "credentials could not be renewed; the old ones still last");
+                        tracing::warn!(
+                            integration = self.integration,
+                            error = %error,
+                            "credentials could not be renewed; the old ones still last"
+                        );
                         Ok(kept.credentials.clone())
                     }
                     None => Err(error),
@@ -211,7 +223,7 @@ mod tests {
 
     fn vault(answers: impl Fn(u32) -> Result<Credentials, Error> + Send + Sync + 'static) -> (Arc<AtomicU32>, Vault) {
         let asked = Arc::new(AtomicU32::new(0));
-        let vault = Vault::new({
+        let vault = Vault::new("integration", {
             let asked = asked.clone();
             let answers = Arc::new(answers);
             move || {

@@ -3,7 +3,8 @@
 //!
 //! A command's life: [`Agent::command`](Receiver::command) remembers its id (`once`) and spawns it; `command` gives
 //! it a budget and a lane and carries it out; `discover`, `ingest` and `subscribe` say what each type means; the
-//! reply goes to every session that asked, and what was made for a reply that nobody could take is undone.
+//! reply goes to every session that asked, and what was made for a reply that nobody could take is undone. What is done
+//! to grants stands in the journal before it is done; `settle` ends what an earlier life left there.
 
 mod batch;
 mod command;
@@ -11,27 +12,36 @@ mod courier;
 mod discover;
 mod drain;
 mod fault;
+pub mod guard;
 mod ingest;
 mod job;
 mod lanes;
 mod once;
 mod patience;
 mod scout;
+mod settle;
 mod shape;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use guard::Guard;
+
 use crate::{
-    exchange::{Command, CommandBody, Reply},
+    exchange::{Command, CommandBody, Reply, Status},
+    journal::Journal,
     link::{Receiver, Session, State},
     model::Error,
     provider::Provider,
@@ -57,10 +67,12 @@ pub struct AgentSettings {
     pub reply_wait: Duration,
     /// How long work may go on after SIGTERM.
     pub drain: Duration,
+    /// Keeps an ingest from making the plane delete plans.
+    pub guard: Guard,
 }
 
 impl AgentSettings {
-    /// Those of `process`, for the integration `integration_id`.
+    /// Those of `process`, for the integration `integration_id`; the guard knows of this life of the process only.
     pub fn new(integration_id: impl Into<String>, process: &Process) -> Self {
         Self {
             integration_id: integration_id.into(),
@@ -71,6 +83,7 @@ impl AgentSettings {
             batch_wait: process.batch_wait,
             reply_wait: process.reply_wait,
             drain: process.drain,
+            guard: Guard::in_memory(process.plan_loss),
         }
     }
 }
@@ -80,9 +93,10 @@ pub struct Agent {
     settings: AgentSettings,
     provider: Arc<dyn Provider>,
     sessions: watch::Receiver<State>,
+    journal: Journal,
     /// What somebody waits for: commands, jobs, undoing. Empty means idle.
     tracker: TaskTracker,
-    /// What may end at any time without loss: lists for DISCOVER.
+    /// What may end at any time without loss: lists for DISCOVER, and settling, which stands in the journal.
     background: TaskTracker,
     /// Cancelled by SIGTERM: no DISCOVER, no START_INGEST any more, jobs end.
     draining: CancellationToken,
@@ -92,16 +106,27 @@ pub struct Agent {
     lanes: lanes::Lanes,
     listing: Mutex<Option<Arc<discover::Listing>>>,
     jobs: job::Jobs,
+    /// The subscriptions that are being settled.
+    settling: Mutex<HashSet<String>>,
     health: watch::Sender<Option<String>>,
+    /// How many APIs the last list would not let into an ingest.
+    held_back: AtomicUsize,
 }
 
 impl Agent {
-    /// An agent that carries out commands by `provider` and sends INGEST on the session that `sessions` tells.
-    pub fn new(settings: AgentSettings, provider: Arc<dyn Provider>, sessions: watch::Receiver<State>) -> Arc<Self> {
+    /// An agent that carries out commands by `provider`, sends INGEST on the session that `sessions` tells, and writes
+    /// down in `journal` what it does to grants.
+    pub fn new(
+        settings: AgentSettings,
+        provider: Arc<dyn Provider>,
+        sessions: watch::Receiver<State>,
+        journal: Journal,
+    ) -> Arc<Self> {
         Arc::new(Self {
             settings,
             provider,
             sessions,
+            journal,
             tracker: TaskTracker::new(),
             background: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -110,7 +135,9 @@ impl Agent {
             lanes: lanes::Lanes::new(),
             listing: Mutex::default(),
             jobs: job::Jobs::default(),
+            settling: Mutex::default(),
             health: watch::Sender::new(None),
+            held_back: AtomicUsize::new(0),
         })
     }
 
@@ -120,12 +147,21 @@ impl Agent {
         self.health.subscribe()
     }
 
+    /// How many APIs are held back from ingests, since the plane would delete a plan of them; as of the last list.
+    pub fn held_back(&self) -> usize {
+        self.held_back.load(Ordering::Relaxed)
+    }
+
     fn integration(&self) -> &str {
         &self.settings.integration_id
     }
 
     fn once(&self) -> MutexGuard<'_, once::Once> {
         self.once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settling(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells `detail` to whoever watches, when it is news.
@@ -178,7 +214,11 @@ impl Receiver for Agent {
         };
         let agent = Arc::clone(&self);
         self.tracker.spawn(async move {
+            let granted = again.status == Status::Succeeded && matches!(command.body, CommandBody::Subscribe { .. });
             let taken = session.reply(again).await.is_ok();
+            if let (true, true, Some(subscription)) = (granted, taken, subscription_of(&command.body)) {
+                agent.told_again(subscription, &command.id, session);
+            }
             tracing::info!(
                 integration = agent.integration(),
                 command = command.id,

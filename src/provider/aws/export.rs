@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_too_deep() {
         let nested =
-            |depth: usize| format!(r#"{{"openapi":"[[[\\"{{","a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+            |depth: usize| format!(r#"{{"openapi":"[[[\"{{","a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
         assert!(rewritten(nested(DEEPEST - 1).as_bytes(), URL).is_ok());
         assert!(rewritten(nested(DEEPEST).as_bytes(), URL).unwrap_err().to_string().contains("500 deep"));
     }

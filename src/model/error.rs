@@ -41,6 +41,9 @@ impl Class {
     }
 }
 
+/// How many characters a sentence may have.
+const LONGEST: usize = 4_000;
+
 /// A failure: its class, and one sentence for a person that says what failed, why, and what to do.
 pub struct Error {
     class: Class,
@@ -51,7 +54,7 @@ pub struct Error {
 impl Error {
     /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console.
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
-        Self { class, sentence: sentence.into(), source: None }
+        Self { class, sentence: line(sentence.into()), source: None }
     }
 
     /// [`Class::Invalid`].
@@ -94,7 +97,7 @@ impl Error {
     /// The same with words before its sentence: `during: sentence`.
     #[must_use]
     pub fn during(mut self, what: impl fmt::Display) -> Self {
-        self.sentence = format!("{what}: {}", self.sentence);
+        self.sentence = line(format!("{what}: {}", self.sentence));
         self
     }
 
@@ -107,6 +110,27 @@ impl Error {
     pub fn sentence(&self) -> &str {
         &self.sentence
     }
+}
+
+/// `text` as one line of bounded length: what gateways and planes call things is part of it, and may hold anything.
+fn line(text: String) -> String {
+    if text.len() <= LONGEST && text.chars().all(is_plain) {
+        return text;
+    }
+    let mut line: String =
+        text.chars().take(LONGEST).map(|letter| if is_plain(letter) { letter } else { ' ' }).collect();
+    if line.len() < text.len() && text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+/// Whether a character stays in its line and in its place: neither control characters do, nor what turns the
+/// direction of writing round.
+pub fn is_plain(letter: char) -> bool {
+    let breaks = matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !(letter.is_control() || breaks || turns)
 }
 
 impl fmt::Display for Error {
@@ -124,5 +148,19 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_whatever_things_are_called() {
+        let error =
+            Error::invalid("the plan Go\nld\u{1b}[2J\u{202e}dlog\u{2028}x\u{9b}1m is \u{5d0}\u{5d1}").during("a\r\nb");
+        assert_eq!(error.sentence(), "a  b: the plan Go ld [2J dlog x 1m is \u{5d0}\u{5d1}");
+        let error = Error::invalid("ü".repeat(10_000)).during("x");
+        assert_eq!(error.sentence().chars().count(), LONGEST + 1);
     }
 }

@@ -13,6 +13,8 @@
 mod conversation;
 mod dial;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzz;
 mod policy;
 mod probe;
 mod proxy;

@@ -48,10 +48,30 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// The longest [`line`], in characters.
+const LONGEST: usize = 2_000;
+/// How much of its end is kept of a longer one: there stands what to do.
+const END: usize = 500;
+
+/// `text` as one line for a person: names and answers of others may hold control characters and have any length.
+pub fn line(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if text.chars().any(char::is_control) {
+        text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    }
+    let count = if text.len() > LONGEST { text.chars().count() } else { 0 };
+    if count > LONGEST {
+        let begin = text.chars().take(LONGEST - END - 3);
+        text = begin.chain(" … ".chars()).chain(text.chars().skip(count - END)).collect();
+    }
+    text
+}
+
 impl Error {
-    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console.
+    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console. It is made a
+    /// [`line`].
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
-        Self { class, sentence: sentence.into(), source: None }
+        Self { class, sentence: line(sentence), source: None }
     }
 
     /// [`Class::Invalid`].
@@ -94,7 +114,7 @@ impl Error {
     /// The same with words before its sentence: `during: sentence`.
     #[must_use]
     pub fn during(mut self, what: impl fmt::Display) -> Self {
-        self.sentence = format!("{what}: {}", self.sentence);
+        self.sentence = line(format!("{what}: {}", self.sentence));
         self
     }
 
@@ -124,5 +144,20 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_that_keeps_its_end() {
+        assert_eq!(line("as it is: é …"), "as it is: é …");
+        let error = Error::invalid("a\nb\u{1b}[2J\0").during("c\r");
+        assert_eq!(error.sentence(), "c : a b [2J ");
+        let long = Error::invalid(format!("{}: do this", "é".repeat(10_000))).during("reading");
+        assert_eq!(long.sentence().chars().count(), LONGEST);
+        assert!(long.sentence().starts_with("reading: é") && long.sentence().ends_with("é: do this"));
     }
 }

@@ -9,6 +9,7 @@ use std::{
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_apigateway::config::{IdentityCache, StalledStreamProtectionConfig};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures_util::{StreamExt, future::ready, stream};
 use tokio::{
     sync::OnceCell,
@@ -154,6 +155,13 @@ impl Access {
             Account::new(AccountConfig { role: None, external_id: None, regions, stages: Vec::new() })
         });
         Self { config, accounts, base, counts: Arc::default(), loaded: OnceCell::new(), buckets: Mutex::default() }
+    }
+
+    /// The same with an SDK that is set up already.
+    #[must_use]
+    pub(super) fn with_loaded(mut self, loaded: SdkConfig) -> Self {
+        self.loaded = OnceCell::new_with(Some(loaded));
+        self
     }
 
     /// `account` in `region`, ready to be called; asks STS for the account's number when only STS can tell it.
@@ -343,28 +351,33 @@ impl Access {
         self.loaded
             .get_or_init(|| async {
                 let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone());
-                let region = self.config.regions().first().map_or("us-east-1", |region| region).to_owned();
-                let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                    .http_client(http)
-                    // Never the environment's: a compose file may hold a list there.
-                    .region(Region::new(region))
-                    // The one loop that repeats is ours.
-                    .retry_config(RetryConfig::disabled())
-                    .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
-                    .stalled_stream_protection(
-                        StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED).build(),
-                    )
-                    .identity_cache(IdentityCache::no_cache());
-                if let Ok(name) = AppName::new(concat!("federation-agent-", env!("CARGO_PKG_VERSION"))) {
-                    loader = loader.app_name(name);
-                }
-                if let Some(url) = &self.config.endpoint {
-                    loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
-                }
-                Box::pin(loader.load()).await
+                load(&self.config, http).await
             })
             .await
     }
+}
+
+/// What all clients share, calling AWS by `http`.
+pub(super) async fn load(config: &Config, http: SharedHttpClient) -> SdkConfig {
+    let region = config.regions().first().map_or("us-east-1", |region| region).to_owned();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        // Never the environment's: a compose file may hold a list there.
+        .region(Region::new(region))
+        // The one loop that repeats is ours.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED).build(),
+        )
+        .identity_cache(IdentityCache::no_cache());
+    if let Ok(name) = AppName::new(concat!("federation-agent-", env!("CARGO_PKG_VERSION"))) {
+        loader = loader.app_name(name);
+    }
+    if let Some(url) = &config.endpoint {
+        loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
+    }
+    Box::pin(loader.load()).await
 }
 
 impl Ready {

@@ -172,7 +172,7 @@ impl HttpConnector for Router {
 }
 
 /// The same body, which breaks off where it becomes longer than any that AWS sends.
-fn limited(body: SdkBody) -> SdkBody {
+pub(super) fn limited(body: SdkBody) -> SdkBody {
     SdkBody::from_body_1_x(Limited::new(body, LONGEST))
 }
 

@@ -11,6 +11,8 @@ mod credentials;
 mod export;
 mod failure;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzz;
 mod http;
 mod keys;
 mod list;

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`cli`] | one file a command; only here are things wired together |
 //! | [`agent`] | what a command of the plane means: deadlines, batches, undoing |
+//! | [`journal`] | what is being done to grants, on the disk before it is done |
 //! | [`link`] | the websocket: dial, session, reconnect; messages, not their meaning |
 //! | [`provider`] | one gateway each, behind one trait; nothing of websockets or planes |
 //! | [`exchange`] | the wire format: messages and their bytes; no I/O, no clock |
@@ -18,6 +19,8 @@
 pub mod agent;
 pub mod cli;
 pub mod exchange;
+mod faultpoint;
+pub mod journal;
 pub mod link;
 pub mod model;
 pub mod observe;

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use federation_agent::standin::{Gateway, Region, Request, RestApi, UsagePlan};
 use policy::{Allowed, Done, allowed};
 use suite::{
-    asking::{asking, call, ending, listed},
+    asking::{asking, call, ending, listed, nobody},
     cases::run_all,
     peer::{Peer, User},
     provider_cases,
@@ -164,7 +164,7 @@ async fn a_working_day(settings: &[(&str, &str)], work: Work) -> Gateway {
         provider.read(&call(), listed).await.expect("it can be read");
         for plan in listed.api.plans.iter().filter(|_| work == Work::All) {
             let subscription = asking(&listed.api, &plan.id);
-            let grant = provider.subscribe(&call(), &listed.api.id, &subscription).await.expect("it can");
+            let grant = provider.subscribe(&call(), &listed.api.id, &subscription, &nobody()).await.expect("it can");
             let ending = ending(&listed.api, &grant);
             provider.unsubscribe(&call(), &listed.api.id, &ending).await.expect("it can");
         }

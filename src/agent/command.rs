@@ -95,7 +95,8 @@ impl Agent {
         };
         self.log(&command, arrived, &note, class, taken.is_some(), undoable);
         match (effect, taken) {
-            (Effect::None, _) | (Effect::Granted(_), Some(_)) => {}
+            (Effect::None, _) => {}
+            (Effect::Granted(made), Some(session)) => self.told(*made, session),
             (Effect::Granted(made), None) => self.undo(*made, UNHEARD).await,
             (Effect::Job(job), Some(session)) => self.launch(*job, &session),
             // Dropping it stops its list.

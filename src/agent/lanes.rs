@@ -19,11 +19,15 @@ pub(super) const SUBSCRIPTIONS: usize = 256;
 /// All other commands that run or wait.
 pub(super) const OTHERS: usize = 32;
 
+/// Subscriptions that are settled at once, beside those that somebody waits for.
+const SETTLING: usize = 4;
+
 /// The lanes of one agent.
 pub(super) struct Lanes {
     subscriptions: Arc<Semaphore>,
     others: Arc<Semaphore>,
     running: Arc<Semaphore>,
+    settling: Arc<Semaphore>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
 }
 
@@ -39,6 +43,7 @@ impl Lanes {
             subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)),
             others: Arc::new(Semaphore::new(OTHERS)),
             running: Arc::new(Semaphore::new(RUNNING)),
+            settling: Arc::new(Semaphore::new(SETTLING)),
             locks: Mutex::default(),
         }
     }
@@ -74,6 +79,13 @@ impl Lanes {
             )),
             () = call.cancel.cancelled() => Err(Error::unavailable("nobody waits for this command any more; nothing was done")),
         }
+    }
+
+    /// Waits until no command works on `subscription`; for what waits for the gateway as long as it takes.
+    pub(super) async fn alone(&self, subscription: &str) -> (OwnedMutexGuard<()>, Option<OwnedSemaphorePermit>) {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.settling).acquire_owned().await.ok();
+        (self.lock_of(subscription).lock_owned().await, place)
     }
 
     fn lock_of(&self, subscription: &str) -> Arc<tokio::sync::Mutex<()>> {

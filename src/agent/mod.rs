@@ -3,7 +3,8 @@
 //!
 //! A command's life: [`Agent::command`](Receiver::command) remembers its id (`once`) and spawns it; `command` gives
 //! it a budget and a lane and carries it out; `discover`, `ingest` and `subscribe` say what each type means; the
-//! reply goes to every session that asked, and what was made for a reply that nobody could take is undone.
+//! reply goes to every session that asked, and what was made for a reply that nobody could take is undone. What is done
+//! to grants stands in the journal before it is done; `settle` ends what an earlier life left there.
 
 mod batch;
 mod command;
@@ -17,12 +18,14 @@ mod lanes;
 mod once;
 mod patience;
 mod scout;
+mod settle;
 mod shape;
 mod subscribe;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,7 +34,8 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    exchange::{Command, CommandBody, Reply},
+    exchange::{Command, CommandBody, Reply, Status},
+    journal::Journal,
     link::{Receiver, Session, State},
     model::Error,
     provider::Provider,
@@ -80,9 +84,10 @@ pub struct Agent {
     settings: AgentSettings,
     provider: Arc<dyn Provider>,
     sessions: watch::Receiver<State>,
+    journal: Journal,
     /// What somebody waits for: commands, jobs, undoing. Empty means idle.
     tracker: TaskTracker,
-    /// What may end at any time without loss: lists for DISCOVER.
+    /// What may end at any time without loss: lists for DISCOVER, and settling, which stands in the journal.
     background: TaskTracker,
     /// Cancelled by SIGTERM: no DISCOVER, no START_INGEST any more, jobs end.
     draining: CancellationToken,
@@ -92,16 +97,25 @@ pub struct Agent {
     lanes: lanes::Lanes,
     listing: Mutex<Option<Arc<discover::Listing>>>,
     jobs: job::Jobs,
+    /// The subscriptions that are being settled.
+    settling: Mutex<HashSet<String>>,
     health: watch::Sender<Option<String>>,
 }
 
 impl Agent {
-    /// An agent that carries out commands by `provider` and sends INGEST on the session that `sessions` tells.
-    pub fn new(settings: AgentSettings, provider: Arc<dyn Provider>, sessions: watch::Receiver<State>) -> Arc<Self> {
+    /// An agent that carries out commands by `provider`, sends INGEST on the session that `sessions` tells, and writes
+    /// down in `journal` what it does to grants.
+    pub fn new(
+        settings: AgentSettings,
+        provider: Arc<dyn Provider>,
+        sessions: watch::Receiver<State>,
+        journal: Journal,
+    ) -> Arc<Self> {
         Arc::new(Self {
             settings,
             provider,
             sessions,
+            journal,
             tracker: TaskTracker::new(),
             background: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -110,6 +124,7 @@ impl Agent {
             lanes: lanes::Lanes::new(),
             listing: Mutex::default(),
             jobs: job::Jobs::default(),
+            settling: Mutex::default(),
             health: watch::Sender::new(None),
         })
     }
@@ -126,6 +141,10 @@ impl Agent {
 
     fn once(&self) -> MutexGuard<'_, once::Once> {
         self.once.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn settling(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.settling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells `detail` to whoever watches, when it is news.
@@ -178,7 +197,11 @@ impl Receiver for Agent {
         };
         let agent = Arc::clone(&self);
         self.tracker.spawn(async move {
+            let granted = again.status == Status::Succeeded && matches!(command.body, CommandBody::Subscribe { .. });
             let taken = session.reply(again).await.is_ok();
+            if let (true, true, Some(subscription)) = (granted, taken, subscription_of(&command.body)) {
+                agent.told_again(subscription, &command.id, session);
+            }
             tracing::info!(
                 integration = agent.integration(),
                 command = command.id,

@@ -13,6 +13,7 @@ use super::{
     wiring::Running,
 };
 use crate::{
+    journal::Journal,
     observe::{Board, Server},
     provider::{self, Call, Provider},
     settings::{Connector, Environment, Process},
@@ -63,7 +64,7 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     let count = gateways.len();
     let identities: Vec<_> =
         gateways.iter().map(|gateway| (gateway.integration.id.clone(), Arc::clone(&gateway.provider))).collect();
-    let running = Running::start(&connector, &process, &network, gateways, &board)?;
+    let running = Running::start(&connector, &process, &network, gateways, &Journal::in_memory(), &board)?;
     for (integration, provider) in identities {
         tokio::spawn(identify(integration, provider, shutdown.clone()));
     }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{exit::Stop, gateways::Gateway};
 use crate::{
     agent::{Agent, AgentSettings},
+    journal::Journal,
     link::{self, Dial, Link, LinkSettings, Network, State},
     observe::{Board, Standing},
     settings::{Connector, Faults, Integration, Process},
@@ -55,6 +56,7 @@ impl Running {
         process: &Process,
         dial: &Arc<dyn Dial>,
         gateways: Vec<Gateway>,
+        journal: &Journal,
         board: &Board,
     ) -> Result<Self, Stop> {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
@@ -62,7 +64,8 @@ impl Running {
         let mut links = Vec::new();
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
-            let agent = Agent::new(AgentSettings::new(&integration.id, process), provider, states.clone());
+            let settings = AgentSettings::new(&integration.id, process);
+            let agent = Agent::new(settings, provider, states.clone(), journal.clone());
             let settings = link_settings(connector, process, &integration);
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
@@ -73,6 +76,10 @@ impl Running {
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);
             links.push(link);
+        }
+        // What an earlier life left is seen to first, and holds up nobody.
+        for agent in &running.agents {
+            agent.begin();
         }
         // Only now: a fault in the last one must not leave the first ones connected.
         for link in links {

@@ -104,10 +104,13 @@ impl Conversation<'_, '_> {
         loop {
             let connected = born.is_some();
             let dead = wire.dies_at(retry.silence);
+            let echo = end.next_ping();
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return Leave { end: End::Shutdown, code: Some(close::NORMAL) },
-                _ = ping.tick(), if connected => wire.ping(),
+                // A beat while an echo waits carries its payload: the peer may answer the last ping only.
+                _ = ping.tick(), if connected => wire.ping(end.awaited().unwrap_or_default()),
+                payload = echo => wire.ping(payload),
                 () = sleep_until(born.map_or(answer_by, |born| born + retry.reset_after)), if connected && !settled => {
                     settled = true;
                     self.life.settled();
@@ -122,6 +125,10 @@ impl Conversation<'_, '_> {
                     Ok(event) => {
                         let told = match event {
                             Event::Beat | Event::Room => continue,
+                            Event::Pong(payload) => {
+                                end.echoed(&payload);
+                                continue;
+                            }
                             Event::Closed(why) => {
                                 return Leave { end: End::Failed(closed(why)), code: Some(close::NORMAL) };
                             }

@@ -131,7 +131,7 @@ async fn greet(settings: &LinkSettings, endpoint: &Endpoint, wire: &mut Wire) ->
             Error::unavailable(format!("{endpoint} did not answer HELLO within {}", humantime::format_duration(wait)))
         };
         match timeout_at(by, wire.next()).await.map_err(late)?? {
-            Event::Beat | Event::Room => {}
+            Event::Beat | Event::Pong(_) | Event::Room => {}
             Event::Closed(why) => return Err(closed(why)),
             Event::Text => return Err(Error::unavailable(format!("{endpoint} answered HELLO with a text message"))),
             Event::Message(bytes) => match exchange::decode(&bytes) {

@@ -4,13 +4,14 @@
 //! byte was written, so the agent is tested with [`pair`] alone.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use bytes::Bytes;
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::{self, Command, EncodeError, Limits, Message, Reply};
@@ -48,8 +49,18 @@ impl Outgoing {
 
 struct Shared {
     waiting: Mutex<HashMap<String, oneshot::Sender<Reply>>>,
+    echoes: Mutex<Echoes>,
+    /// An echo wants its ping.
+    pings: Notify,
     gone: CancellationToken,
     limits: Limits,
+}
+
+/// The echoes that are waited for, by their number, which is their ping's payload.
+#[derive(Default)]
+struct Echoes {
+    last: u64,
+    waiting: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 /// The session has ended.
@@ -73,7 +84,13 @@ pub enum AskError {
 
 /// A session and its loop's end.
 pub fn pair(limits: Limits) -> (Session, SessionEnd) {
-    let shared = Arc::new(Shared { waiting: Mutex::default(), gone: CancellationToken::new(), limits });
+    let shared = Arc::new(Shared {
+        waiting: Mutex::default(),
+        echoes: Mutex::default(),
+        pings: Notify::new(),
+        gone: CancellationToken::new(),
+        limits,
+    });
     let (sender, receiver) = mpsc::channel(QUEUE);
     (Session { shared: Arc::clone(&shared), out: sender }, SessionEnd { shared, out: receiver })
 }
@@ -98,6 +115,33 @@ impl Session {
         };
         drop(waiter);
         reply.map_err(|_| Gone.into())
+    }
+
+    /// A barrier: done when the other end has received everything that this session's socket had taken before the
+    /// call, any reply whose [`Session::reply`] has returned above all. A ping with a payload of its own goes out, and
+    /// its pong has come back: websocket and TCP keep the order. Whether the plane has *done* anything with what it
+    /// received, it does not tell.
+    ///
+    /// A plane that sends other things and never a pong keeps this waiting while the session lives: put a time limit
+    /// around it. Dropped, the future leaves nothing behind.
+    pub async fn echo(&self) -> Result<(), Gone> {
+        let (told, back) = oneshot::channel();
+        let waiter = {
+            let mut echoes = self.shared.echoes();
+            echoes.last = echoes.last.wrapping_add(1);
+            let number = echoes.last;
+            echoes.waiting.insert(number, told);
+            EchoWaiter { shared: &self.shared, number }
+        };
+        self.shared.pings.notify_one();
+        let outcome = tokio::select! {
+            biased;
+            // First: what came back in the session's last moment came back.
+            back = back => back.map_err(|_| Gone),
+            () = self.shared.gone.cancelled() => Err(Gone),
+        };
+        drop(waiter);
+        outcome
     }
 
     /// Done when the session has ended.
@@ -151,18 +195,64 @@ impl SessionEnd {
         let waiter = self.shared.waiting().remove(&reply.command_id);
         waiter.is_some_and(|waiter| waiter.send(reply).is_ok())
     }
+
+    /// The payload of the next ping that a [`Session::echo`] wants sent, after everything that was written before.
+    /// Several echoes may share one. Owns what it needs: it borrows nothing from the end.
+    pub fn next_ping(&self) -> impl Future<Output = Bytes> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            loop {
+                shared.pings.notified().await;
+                // Whoever wanted it may have gone.
+                if let Some(payload) = shared.awaited() {
+                    return payload;
+                }
+            }
+        }
+    }
+
+    /// The payload of the youngest echo that is still waited for. A peer may answer only the last of several pings, so
+    /// one that is sent meanwhile for another reason must carry it too.
+    pub fn awaited(&self) -> Option<Bytes> {
+        self.shared.awaited()
+    }
+
+    /// A pong with `payload` has come: tells the echo that it belongs to, and those before it. `false` when it is
+    /// nobody's, as a heartbeat's is.
+    pub fn echoed(&self, payload: &[u8]) -> bool {
+        let Ok(number) = payload.try_into().map(u64::from_be_bytes) else { return false };
+        let mut echoes = self.shared.echoes();
+        if number > echoes.last {
+            return false;
+        }
+        let later = echoes.waiting.split_off(&number.saturating_add(1));
+        let settled = std::mem::replace(&mut echoes.waiting, later);
+        drop(echoes);
+        // All of them are told: no `any`.
+        settled.into_values().filter_map(|waiter| waiter.send(()).ok()).count() > 0
+    }
 }
 
 impl Drop for SessionEnd {
     fn drop(&mut self) {
         self.shared.gone.cancel();
         self.shared.waiting().clear();
+        self.shared.echoes().waiting.clear();
     }
 }
 
 impl Shared {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<String, oneshot::Sender<Reply>>> {
+    fn waiting(&self) -> MutexGuard<'_, HashMap<String, oneshot::Sender<Reply>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn echoes(&self) -> MutexGuard<'_, Echoes> {
+        self.echoes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn awaited(&self) -> Option<Bytes> {
+        let echoes = self.echoes();
+        echoes.waiting.last_key_value().map(|(number, _)| Bytes::copy_from_slice(&number.to_be_bytes()))
     }
 }
 
@@ -175,6 +265,18 @@ struct Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.shared.waiting().remove(&self.id);
+    }
+}
+
+/// Forgets an echo when nobody waits for it any more.
+struct EchoWaiter<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for EchoWaiter<'_> {
+    fn drop(&mut self) {
+        self.shared.echoes().waiting.remove(&self.number);
     }
 }
 

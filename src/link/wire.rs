@@ -45,8 +45,8 @@ const ANSWERS: usize = 256;
 pub(super) struct Wire {
     socket: WebSocketStream<Metered>,
     limits: Limits,
-    /// A ping is to be sent.
-    pings: bool,
+    /// The payload of a ping that is to be sent.
+    ping: Option<Bytes>,
     answers: VecDeque<Bytes>,
     /// The message that is written after the current one.
     following: Option<Outgoing>,
@@ -66,8 +66,10 @@ pub(super) enum Event {
     Message(Bytes),
     /// A text message: never right in this protocol.
     Text,
-    /// A ping or a pong.
+    /// A ping: answered already.
     Beat,
+    /// A pong, and its payload.
+    Pong(Bytes),
     /// The message handed to [`Wire::send`] is on its way: there is room for another.
     Room,
     /// The peer closed, with its code and reason.
@@ -86,7 +88,7 @@ impl Wire {
         Self {
             socket,
             limits,
-            pings: false,
+            ping: None,
             answers: VecDeque::new(),
             following: None,
             current: None,
@@ -114,9 +116,10 @@ impl Wire {
         self.wants_to_write();
     }
 
-    /// A ping: goes out between two frames.
-    pub(super) fn ping(&mut self) {
-        self.pings = true;
+    /// A ping: goes out between two frames, after all that was told to be written. Takes the place of one that has not
+    /// gone out yet.
+    pub(super) fn ping(&mut self, payload: Bytes) {
+        self.ping = Some(payload);
         self.wants_to_write();
     }
 
@@ -203,8 +206,8 @@ impl Wire {
 
     /// Pings go between frames; answers between messages, before the next one.
     fn next_frame(&mut self) -> Option<Message> {
-        if std::mem::take(&mut self.pings) {
-            return Some(Message::Ping(Bytes::new()));
+        if let Some(payload) = self.ping.take() {
+            return Some(Message::Ping(payload));
         }
         // The message before is flushed, and told of, first.
         if self.finished.is_some() {
@@ -242,7 +245,8 @@ fn event(message: Message) -> Event {
     match message {
         Message::Binary(bytes) => Event::Message(bytes),
         Message::Text(_) => Event::Text,
-        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Event::Beat,
+        Message::Ping(_) | Message::Frame(_) => Event::Beat,
+        Message::Pong(payload) => Event::Pong(payload),
         Message::Close(frame) => Event::Closed(frame.map(|frame| (frame.code.into(), frame.reason.to_string()))),
     }
 }

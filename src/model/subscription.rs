@@ -37,6 +37,8 @@ pub enum SubscriptionKind {
 pub struct Grant {
     /// The key's value: goes to the plane and nowhere else.
     pub api_key: Option<SecretString>,
+    /// The plan that it opens ([`Plan::id`](super::Plan::id)), whatever the plane called it.
+    pub plan: Option<String>,
     /// Stored by the plane with the subscription and handed back when it ends: all that undoing needs.
     pub metadata: Texts,
 }

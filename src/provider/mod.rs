@@ -3,14 +3,14 @@
 
 pub mod aws;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
 
 use async_trait::async_trait;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    model::{Api, Error, Grant, Subscription},
+    model::{Api, Error, Grant, Subscription, Texts},
     settings::{Faults, Integration, KeyTable, Process},
 };
 
@@ -68,12 +68,46 @@ pub trait Provider: Send + Sync + 'static {
     /// handed over without. Anything else: it could not be read *now*.
     async fn read(&self, call: &Call, listed: &Listed) -> Result<Api, Error>;
 
-    /// Makes a grant for `subscription` of the API `api_id`. On any error, also on cancellation and at the end of the
-    /// budget, nothing is left behind, or what could not be removed is named in the log.
-    async fn subscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Grant, Error>;
+    /// Makes a grant for `subscription` of the API `api_id`, and tells `witness` of each step before it is taken. On any
+    /// error, also on cancellation and at the end of the budget, nothing is left behind, or what may be is what `witness`
+    /// was told last: it is removed later.
+    async fn subscribe(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription: &Subscription,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Grant, Error>;
 
     /// Removes the grant of `subscription`, by what its metadata says. `Ok` means gone: removed now, or proved absent.
     async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error>;
+
+    /// Removes what may have come of a [`subscribe`](Self::subscribe) whose answer was lost: by its name, since nothing
+    /// else is known. `trace` is what [`Witness::making`] was told; the grants whose metadata are in `spare` stay.
+    ///
+    /// `Denied`: looking for names needs a right that the least policy has not. `NotFound` is no error but
+    /// [`Revoked::AlreadyGone`]; the gateway may know what was made a moment ago only in a while.
+    async fn sweep(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription_id: &str,
+        trace: &Texts,
+        spare: &[Texts],
+    ) -> Result<Revoked, Error>;
+
+    /// Finds the credentials in the gateway that are this integration's: by their names, and those whose ids are in
+    /// `known` (other agents' work); never anybody else's. For people only: it needs the right that
+    /// [`sweep`](Self::sweep) needs.
+    ///
+    /// A source that cannot be read is a [`Keys::Failed`]; an error means that all failed.
+    async fn keys(&self, call: &Call, known: &BTreeSet<String>, found: mpsc::Sender<Keys>) -> Result<(), Error>;
+
+    /// Of a subscription's metadata, what finding and removing its grant needs. No secret among it: it is kept on disk.
+    fn lasting(&self, metadata: &Texts) -> Texts;
+
+    /// The credential's id in the gateway, of a grant's metadata.
+    fn key_id(&self, metadata: &Texts) -> Option<String>;
 
     /// Tries credentials, identity and each right, and sends a [`Finding`] a step. Makes and removes nothing.
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>);
@@ -124,6 +158,53 @@ pub struct Listed {
     pub api: Api,
     /// Where it comes from (account and region), for people; the same text for all of one source.
     pub source: Arc<str>,
+}
+
+/// Is told what a grant in the making is at, before the gateway is, so that it outlives the process.
+#[async_trait]
+pub trait Witness: Send + Sync {
+    /// From now on something may exist whose id is not known. `trace` is all that looking for it needs besides the
+    /// subscription's id.
+    async fn making(&self, trace: &Texts);
+
+    /// It exists; `metadata` is what [`Grant::metadata`] will be.
+    async fn made(&self, metadata: &Texts);
+
+    /// It is certain that nothing was made, or that what was made is gone.
+    async fn unmade(&self);
+}
+
+/// What [`Provider::keys`] finds.
+#[derive(Debug)]
+pub enum Keys {
+    /// A credential of this integration.
+    Key(Box<Held>),
+    /// A source (account and region) that could not be read.
+    Failed {
+        /// The source's name for people.
+        source: String,
+        /// What happened.
+        error: Error,
+    },
+}
+
+/// A credential as the gateway has it. Its value is not asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Its id in the gateway.
+    pub key_id: String,
+    /// Its name in the gateway.
+    pub name: String,
+    /// The subscription that its name says it is for; `None`: it was made by another agent.
+    pub subscription: Option<String>,
+    /// The plans that it opens ([`Plan::id`](crate::model::Plan::id)): none means that it opens nothing.
+    pub plans: Vec<String>,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// When it was made, as far as the gateway tells.
+    pub created: Option<SystemTime>,
+    /// What [`Provider::unsubscribe`] needs to remove it.
+    pub metadata: Texts,
 }
 
 /// How a grant came to be gone.

@@ -10,7 +10,7 @@ use federation_agent::{
 use secrecy::ExposeSecret;
 
 use super::{
-    asking::{asking, call, ending, leaving, listed, texts},
+    asking::{asking, call, ending, leaving, listed, nobody, texts},
     cases::table,
     discovery::{REGION, id, shop},
     peer::{INTEGRATION, Peer, User},
@@ -59,7 +59,7 @@ async fn a_key_is_made_bound_and_removed(peer: Peer) {
     let shop = Shop::new(&peer).await;
     let api = shop.api("pets", "prod").await;
     let gold = peer.plan(&shop.account, REGION, "Gold").await;
-    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold)).await.expect("it can");
+    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold), &nobody()).await.expect("it can");
 
     let keys = peer.keys(&shop.account, REGION).await;
     assert_eq!(keys.len(), 1);
@@ -95,7 +95,7 @@ async fn a_key_opens_the_api_and_then_not_any_more(peer: Peer) {
         let path = format!("/execute/{}/{stage}/pets/7", id(&shop.account, "pets"));
         raw::send(peer.address(), "GET", &path, &[("x-api-key", key)], "").await.expect("an answer").0
     };
-    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold)).await.expect("it can");
+    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold), &nobody()).await.expect("it can");
     let key = grant.api_key.as_ref().expect("a key").expose_secret();
     assert_eq!((enter("prod", key).await, enter("dev", key).await, enter("prod", "other").await), (200, 403, 403));
     shop.provider.unsubscribe(&call(), &api.id, &ending(&api, &grant)).await.expect("it can");
@@ -106,7 +106,7 @@ async fn removing_twice_is_gone_twice(peer: Peer) {
     let shop = Shop::new(&peer).await;
     let api = shop.api("ordr", "prod").await;
     let gold = peer.plan(&shop.account, REGION, "Gold").await;
-    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold)).await.expect("it can");
+    let grant = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold), &nobody()).await.expect("it can");
     let ending = ending(&api, &grant);
     let mut outcomes = Vec::new();
     for _ in 0..2 {
@@ -130,7 +130,7 @@ async fn what_cannot_be_subscribed_to_leaves_no_key(peer: Peer) {
         ("a stage that is not there", &pets, gone.as_str(), gold.as_str()),
         ("an id that says nothing", &nowhere, "nothing", gold.as_str()),
     ] {
-        let error = shop.provider.subscribe(&call(), api_id, &asking(api, plan)).await.expect_err(what);
+        let error = shop.provider.subscribe(&call(), api_id, &asking(api, plan), &nobody()).await.expect_err(what);
         assert!(matches!(error.class(), Class::NotFound | Class::Invalid | Class::Conflict), "{what}: {error:?}");
         println!("{what}: {error}");
         assert!(sentences.insert(error.sentence().to_owned()), "{what}: each has its own sentence: {error}");
@@ -145,7 +145,7 @@ async fn other_kinds_of_access_are_refused(peer: Peer) {
     for kind in [SubscriptionKind::OAuth, SubscriptionKind::Jwt, SubscriptionKind::Other("MTLS".to_owned())] {
         let mut subscription = asking(&api, &gold);
         subscription.kind = Some(kind);
-        let error = shop.provider.subscribe(&call(), &api.id, &subscription).await.expect_err("keys alone");
+        let error = shop.provider.subscribe(&call(), &api.id, &subscription, &nobody()).await.expect_err("keys alone");
         assert_eq!(error.class(), Class::Invalid, "{error:?}");
     }
     assert!(peer.keys(&shop.account, REGION).await.is_empty());
@@ -166,7 +166,7 @@ async fn a_key_goes_to_the_account_of_its_api(peer: Peer) {
 
     // Another process, which has listed nothing: what the plane hands back is enough.
     let provider = peer.provider(&user, &settings);
-    let grant = provider.subscribe(&call(), &api.id, &asking(api, &gold)).await.expect("it can");
+    let grant = provider.subscribe(&call(), &api.id, &asking(api, &gold), &nobody()).await.expect("it can");
     assert_eq!((peer.keys(&one, REGION).await.len(), peer.keys(&two, REGION).await.len()), (0, 1));
     let provider = peer.provider(&user, &settings);
     provider.unsubscribe(&call(), &api.id, &ending(api, &grant)).await.expect("it can");
@@ -187,7 +187,8 @@ async fn apis_of_another_agent_are_resolved(peer: Peer) {
     for plan in [gold.clone(), format!("{REGION}/{gold}/of-another")] {
         let mut subscription = leaving(texts(&[("url", &url), ("planId", &plan)]));
         subscription.kind = Some(SubscriptionKind::ApiKey);
-        let grant = provider.subscribe(&call(), "an-id-of-another", &subscription).await.expect("it is resolved");
+        let grant =
+            provider.subscribe(&call(), "an-id-of-another", &subscription, &nobody()).await.expect("it is resolved");
         assert_eq!(peer.bound(&two, REGION, &gold).await, [grant.metadata["aws-api-key-id"].clone()]);
         let mut metadata = grant.metadata.clone();
         metadata.insert("url".to_owned(), url.clone());
@@ -201,7 +202,7 @@ async fn apis_of_another_agent_are_resolved(peer: Peer) {
     }
     let mut unknown = leaving(texts(&[("url", &url), ("planId", "no-plan-at-all")]));
     unknown.kind = Some(SubscriptionKind::ApiKey);
-    provider.subscribe(&call(), "an-id-of-another", &unknown).await.expect_err("no plan is meant");
+    provider.subscribe(&call(), "an-id-of-another", &unknown, &nobody()).await.expect_err("no plan is meant");
     assert!(peer.keys(&one, REGION).await.is_empty() && peer.keys(&two, REGION).await.is_empty());
 }
 
@@ -282,7 +283,8 @@ async fn missing_rights_are_named(peer: Peer) {
     let shop = Shop { provider: peer.provider(&user, &[("region", REGION)]), account, user };
     let api = shop.api("pets", "prod").await;
     let gold = peer.plan(&shop.account, REGION, "Gold").await;
-    let error = shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold)).await.expect_err("it may not");
+    let error =
+        shop.provider.subscribe(&call(), &api.id, &asking(&api, &gold), &nobody()).await.expect_err("it may not");
     assert_eq!(error.class(), Class::Denied, "{error:?}");
     assert!(error.sentence().contains("POST") && error.sentence().contains("/apikeys"), "{error}");
     assert!(!error.sentence().contains(&shop.user.secret));

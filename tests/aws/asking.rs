@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use federation_agent::{
     model::{Api, Error, Grant, Subscription, SubscriptionKind, Texts},
-    provider::{Call, Found, Listed, Provider},
+    provider::{Call, Found, Listed, Provider, Witness},
 };
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -17,6 +18,20 @@ pub(crate) fn call() -> Call {
 /// A command that may take so long.
 pub(crate) fn call_for(budget: Duration) -> Call {
     Call { id: "a-test".to_owned(), deadline: Instant::now() + budget, cancel: CancellationToken::new() }
+}
+
+/// A witness that remembers nothing.
+pub(crate) fn nobody() -> Arc<dyn Witness> {
+    struct Nobody;
+
+    #[async_trait]
+    impl Witness for Nobody {
+        async fn making(&self, _: &Texts) {}
+        async fn made(&self, _: &Texts) {}
+        async fn unmade(&self) {}
+    }
+
+    Arc::new(Nobody)
 }
 
 /// All that a list told.

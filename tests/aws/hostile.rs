@@ -11,7 +11,7 @@ use federation_agent::{
 use crate::{
     shop::{GOLD, Shop, user},
     suite::{
-        asking::{asking, call, call_for, leaving, list, listed, texts},
+        asking::{asking, call, call_for, leaving, list, listed, nobody, texts},
         discovery::{id, shop},
         peer::Peer,
     },
@@ -115,8 +115,9 @@ async fn an_account_that_is_down_does_not_hide_anothers_api() {
         subscription.kind = Some(SubscriptionKind::ApiKey);
         subscription
     };
-    provider.subscribe(&call(), "an-id-of-another", &subscription(&two)).await.expect("the other has it");
-    let missing = provider.subscribe(&call_for(Duration::from_secs(5)), "an-id-of-another", &subscription(&one)).await;
+    provider.subscribe(&call(), "an-id-of-another", &subscription(&two), &nobody()).await.expect("the other has it");
+    let missing =
+        provider.subscribe(&call_for(Duration::from_secs(5)), "an-id-of-another", &subscription(&one), &nobody()).await;
     let error = missing.expect_err("its account does not answer");
     assert!(error.class().is_passing() && error.sentence().contains(&one), "{error:?}");
 }
@@ -153,12 +154,12 @@ async fn an_api_that_only_its_plan_still_names_gets_no_key() {
     // Another life of the agent, which remembers nothing.
     let provider = shop.peer.provider(&user(), &[("region", REGION)]);
     shop.gateway().fault(Failure::Answer(r#"{"item":[]}"#).on(Operation::GetRestApis));
-    let error = provider.subscribe(&call(), &api.id, &asking(&api, GOLD)).await.expect_err("it is gone");
+    let error = provider.subscribe(&call(), &api.id, &asking(&api, GOLD), &nobody()).await.expect_err("it is gone");
     assert_eq!(error.class(), Class::NotFound, "{error:?}");
     assert!(error.sentence().contains("is not there any more"), "{error:?}");
     assert_eq!(shop.gateway().count(Operation::CreateApiKey), 0);
     // A list that cannot be read proves nothing.
     shop.gateway().heal();
     shop.gateway().fault(Failure::Answer("{}").on(Operation::GetRestApis));
-    provider.subscribe(&call(), &api.id, &asking(&api, GOLD)).await.expect("the plan covers it");
+    provider.subscribe(&call(), &api.id, &asking(&api, GOLD), &nobody()).await.expect("the plan covers it");
 }

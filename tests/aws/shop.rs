@@ -9,7 +9,7 @@ use federation_agent::{
 };
 
 use crate::suite::{
-    asking::{asking, listed},
+    asking::{asking, listed, nobody},
     peer::{Peer, User},
 };
 
@@ -45,7 +45,7 @@ impl Shop {
     pub(crate) async fn subscribe(&self, call: &Call) -> Result<Grant, Error> {
         let api = self.pets().await;
         self.gateway().forget();
-        self.provider.subscribe(call, &api.id, &asking(&api, GOLD)).await
+        self.provider.subscribe(call, &api.id, &asking(&api, GOLD), &nobody()).await
     }
 
     pub(crate) fn keys(&self) -> usize {

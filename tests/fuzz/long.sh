@@ -22,9 +22,8 @@ export RUSTFLAGS="--cfg libfuzzer -C passes=sancov-module -C llvm-args=-sanitize
 -C llvm-args=-sanitizer-coverage-inline-8bit-counters -C llvm-args=-sanitizer-coverage-pc-table \
 -C llvm-args=-sanitizer-coverage-trace-compares"
 host=$(rustc -vV | sed -n 's/^host: //p')
-built=$(${CARGO:-cargo} bench --locked --profile fuzz --no-run --target "$host" --target-dir target/fuzz --bench fuzz 2>&1 | tee /dev/stderr)
-program=$(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' <<<"$built")
-[ -x "$program" ] || { echo "make fuzz: the fuzzer was not built" >&2; exit 1; }
+${CARGO:-cargo} build --locked --profile fuzz --target "$host" --target-dir target/fuzz --example fuzz
+program=target/fuzz/$host/fuzz/examples/fuzz
 
 failed=0
 printf '%-10s %12s %9s %9s  %s\n' target executions 'a second' covered outcome

@@ -194,4 +194,5 @@ short_runs! {
     settings: 40,
     places: 2_000,
     gateway: 60,
+    journal: 2_000,
 }

@@ -4,12 +4,16 @@ use super::*;
 
 pub(super) type Script<I, O> = Box<dyn Fn(I) -> BoxFuture<'static, O> + Send + Sync>;
 
+/// How the error of a SUBSCRIBE begins whose making was not answered.
+pub(super) const LOST: &str = "the answer was lost";
+
 /// A gateway that does what a test says.
 pub(super) struct Gateway {
     list: Script<(Call, mpsc::Sender<Found>), Result<(), Error>>,
     read: Script<(Call, Listed), Result<Api, Error>>,
     subscribe: Script<(Call, Subscription), Result<Grant, Error>>,
     unsubscribe: Script<(Call, Subscription), Result<Revoked, Error>>,
+    sweep: Script<Texts, Result<Revoked, Error>>,
     /// What was called, in order: `list`, `read orders`, `subscribe s1`, `unsubscribe s1`.
     calls: Mutex<Vec<String>>,
     /// The metadata of every unsubscription.
@@ -39,6 +43,7 @@ impl Gateway {
             read: Box::new(|(_, listed)| async move { Ok(with_document(listed.api, 100)) }.boxed()),
             subscribe: Box::new(|(_, subscription)| async move { Ok(grant(&subscription.id)) }.boxed()),
             unsubscribe: Box::new(|_| async { Ok(Revoked::Deleted) }.boxed()),
+            sweep: Box::new(|_| async { Ok(Revoked::AlreadyGone) }.boxed()),
             calls: Mutex::default(),
             removed: Mutex::default(),
             busy: AtomicUsize::new(0),
@@ -81,6 +86,14 @@ impl Gateway {
         self
     }
 
+    pub(super) fn sweep<F>(mut self, sweep: impl Fn(Texts) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Revoked, Error>> + Send + 'static,
+    {
+        self.sweep = Box::new(move |trace| sweep(trace).boxed());
+        self
+    }
+
     pub(super) fn calls(&self) -> Vec<String> {
         self.calls.lock().unwrap().clone()
     }
@@ -116,15 +129,53 @@ impl Provider for Gateway {
         self.note(format!("read {}", listed.api.id), (self.read)((call.clone(), listed.clone()))).await
     }
 
-    async fn subscribe(&self, call: &Call, _: &str, subscription: &Subscription) -> Result<Grant, Error> {
+    async fn subscribe(
+        &self,
+        call: &Call,
+        _: &str,
+        subscription: &Subscription,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Grant, Error> {
+        witness.making(&Texts::from([("where".into(), "here".into())])).await;
         let work = (self.subscribe)((call.clone(), subscription.clone()));
-        self.note(format!("subscribe {}", subscription.id), work).await
+        let made = self.note(format!("subscribe {}", subscription.id), work).await;
+        match &made {
+            Ok(grant) => witness.made(&grant.metadata).await,
+            Err(error) if error.sentence().starts_with(LOST) => {}
+            Err(_) => witness.unmade().await,
+        }
+        made
     }
 
     async fn unsubscribe(&self, call: &Call, _: &str, subscription: &Subscription) -> Result<Revoked, Error> {
         self.removed.lock().unwrap().push(subscription.metadata.clone());
         let work = (self.unsubscribe)((call.clone(), subscription.clone()));
         self.note(format!("unsubscribe {}", subscription.id), work).await
+    }
+
+    async fn sweep(
+        &self,
+        _: &Call,
+        _: &str,
+        subscription_id: &str,
+        trace: &Texts,
+        spare: &[Texts],
+    ) -> Result<Revoked, Error> {
+        let spared: Vec<&str> = spare.iter().map(|metadata| metadata["key-id"].as_str()).collect();
+        let work = (self.sweep)(trace.clone());
+        self.note(format!("sweep {subscription_id} but {spared:?}"), work).await
+    }
+
+    async fn keys(&self, _: &Call, _: &BTreeSet<String>, _: mpsc::Sender<Keys>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn lasting(&self, metadata: &Texts) -> Texts {
+        metadata.clone()
+    }
+
+    fn key_id(&self, metadata: &Texts) -> Option<String> {
+        metadata.get("key-id").cloned()
     }
 
     async fn check(&self, _: &Call, _: mpsc::Sender<Finding>) {}

@@ -7,10 +7,12 @@ mod drain;
 mod gateway;
 mod ingest;
 mod log;
+mod settle;
 mod shape;
 mod subscribe;
 
 use std::{
+    collections::BTreeSet,
     io,
     sync::{
         Arc, Mutex,
@@ -33,12 +35,13 @@ use log::Log;
 use super::{Agent, AgentSettings};
 use crate::{
     exchange::{self, Command, CommandBody, Limits, Message, Reply, ReplyBody, Status},
+    journal::Journal,
     link::{self, Receiver, Session, SessionEnd, State},
     model::{
         Api, Document, DocumentKind, Error, Grant, Metadata, MetadataFormat, Plan, PlanSecurity, Subscription,
         SubscriptionKind, Texts,
     },
-    provider::{Call, Finding, Found, Listed, Provider, Revoked},
+    provider::{Call, Finding, Found, Keys, Listed, Provider, Revoked, Witness},
 };
 
 /// The value of every key that the scripted gateway makes.
@@ -49,6 +52,7 @@ struct Rig {
     agent: Arc<Agent>,
     gateway: Arc<Gateway>,
     states: watch::Sender<State>,
+    journal: Journal,
 }
 
 impl Rig {
@@ -57,6 +61,11 @@ impl Rig {
     }
 
     fn with(gateway: Gateway, change: impl FnOnce(&mut AgentSettings)) -> Self {
+        Self::on(Journal::in_memory(), gateway, change)
+    }
+
+    /// On a journal in which something may stand already.
+    fn on(journal: Journal, gateway: Gateway, change: impl FnOnce(&mut AgentSettings)) -> Self {
         let mut settings = AgentSettings {
             integration_id: "integration-1".into(),
             budget: Duration::from_secs(50),
@@ -70,8 +79,8 @@ impl Rig {
         change(&mut settings);
         let gateway = Arc::new(gateway);
         let (states, sessions) = watch::channel(State::Connecting { endpoint: "memory".into() });
-        let agent = Agent::new(settings, Arc::clone(&gateway) as Arc<dyn Provider>, sessions);
-        Self { agent, gateway, states }
+        let agent = Agent::new(settings, Arc::clone(&gateway) as Arc<dyn Provider>, sessions, journal.clone());
+        Self { agent, gateway, states, journal }
     }
 
     /// A new session.
@@ -105,6 +114,15 @@ impl Rig {
     }
 }
 
+impl Rig {
+    /// How the grants of `subscription` stand in the journal, by their keys.
+    async fn book(&self, subscription: &str) -> Vec<(String, &'static str)> {
+        let mut records = self.journal.read("integration-1").await.records;
+        records.retain(|record| record.subscription == subscription);
+        records.into_iter().map(|record| (record.key_id.unwrap_or_default(), record.state.word())).collect()
+    }
+}
+
 /// The plane's end of a session.
 struct Line {
     session: Session,
@@ -134,6 +152,13 @@ impl Line {
         assert!(out.bytes.len() <= self.session.limits().message);
         out.written.send(()).ok();
         exchange::decode(&out.bytes).unwrap()
+    }
+
+    /// The plane's end shows that it has received what was written.
+    async fn echo(&self) {
+        let ping = self.end.next_ping();
+        let payload = tokio::time::timeout(Duration::from_secs(5), ping).await.expect("a ping");
+        assert!(self.end.echoed(&payload));
     }
 
     /// The session dies while the next message waits for the socket.
@@ -242,7 +267,11 @@ fn subscription(id: &str) -> Subscription {
 }
 
 fn grant(id: &str) -> Grant {
-    Grant { api_key: Some(SecretString::from(KEY)), metadata: Texts::from([("key-id".into(), format!("key-of-{id}"))]) }
+    Grant {
+        api_key: Some(SecretString::from(KEY)),
+        plan: None,
+        metadata: Texts::from([("key-id".into(), format!("key-of-{id}"))]),
+    }
 }
 
 fn subscribe(id: &str) -> CommandBody {

@@ -109,22 +109,29 @@ async fn an_unsubscribe_goes_on_without_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn undoing_is_tried_again_and_a_leftover_is_named() {
+async fn undoing_is_tried_until_it_is_done_and_a_leftover_is_named() {
     for (error, tries) in [(Error::unavailable("time-out"), 5), (Error::denied("no right"), 1)] {
         let log = Log::new();
         let (class, text) = (error.class(), error.sentence().to_owned());
+        let asked = Arc::new(AtomicUsize::new(0));
         let rig = Rig::new(Gateway::of(&[]).unsubscribe(move |_, _| {
             let error = Error::new(class, text.clone());
-            async move { Err(error) }
+            let times = asked.fetch_add(1, Ordering::SeqCst);
+            async move { if times < tries + 2 { Err(error) } else { Ok(Revoked::Deleted) } }
         }));
         let line = rig.connect();
         rig.deliver(&line, "c1", subscribe("s1"));
         line.cut().await;
         rig.idle().await;
-        assert_eq!(rig.gateway.count("unsubscribe"), tries);
-        let named = log.with("could not be removed");
+        let named = log.with("could not be removed yet");
         assert_eq!(named.len(), 1);
         assert!(named[0].contains("key-of-s1") && named[0].contains("subscription=\"s1\""), "{named:?}");
+        assert_eq!(rig.book("s1").await, [("key-of-s1".into(), "removing")]);
+        // Nobody waits for it any more, and it is done all the same.
+        tokio::time::sleep(Duration::from_mins(20)).await;
+        assert_eq!(rig.gateway.count("unsubscribe"), tries + 3);
+        assert_eq!(rig.book("s1").await, []);
+        assert_eq!(log.with("is finished").len(), 1);
     }
 }
 
@@ -210,7 +217,7 @@ async fn a_grant_that_the_plane_cannot_store_is_undone() {
         let metadata = Texts::from([(name, value)]);
         let rig = Rig::new(Gateway::of(&[]).subscribe(move |_, _| {
             let metadata = metadata.clone();
-            async move { Ok(Grant { api_key: Some(SecretString::from(KEY)), metadata }) }
+            async move { Ok(Grant { api_key: Some(SecretString::from(KEY)), plan: None, metadata }) }
         }));
         let mut line = rig.connect();
         let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;

@@ -19,6 +19,7 @@ use super::{
     gateway::counted,
 };
 use crate::{
+    journal::Journal,
     model::Api,
     observe::Board,
     plane::{Phase, Plane, PlaneSettings, PlaneSubscription},
@@ -93,7 +94,7 @@ impl Story {
         let begin = Instant::now();
         let Ready { process, connector, network, gateways, .. } = gateways::ready(&self.environment())?;
         let board = Board::new();
-        let running = Running::start(&connector, &process, &network, gateways, &board)?;
+        let running = Running::start(&connector, &process, &network, gateways, &Journal::in_memory(), &board)?;
         if timeout(PATIENCE, self.plane.connected(INTEGRATION)).await.is_err() {
             let why = board.standing(INTEGRATION).and_then(|standing| standing.why);
             return Err(Stop::failed(format_args!(

@@ -1,5 +1,6 @@
 //! The link over streams in memory and under paused time, against the plane and against scripted peers.
 
+mod echo;
 mod endings;
 mod pace;
 mod recorded;

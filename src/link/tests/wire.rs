@@ -17,7 +17,7 @@ use super::*;
 use crate::exchange::{self, CommandBody, Discovered, Message, ReplyBody, Status};
 
 /// Takes the upgrade and HELLO.
-async fn greeted(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
+pub(super) async fn greeted(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
     let mut socket = accept_async(stream).await.expect("an upgrade");
     let Some(Ok(Ws::Binary(bytes))) = socket.next().await else { panic!("no HELLO") };
     let Ok(Message::Command(hello)) = exchange::decode(&bytes) else { panic!("no HELLO") };
@@ -26,16 +26,16 @@ async fn greeted(stream: DuplexStream) -> WebSocketStream<DuplexStream> {
     socket
 }
 
-async fn say(socket: &mut WebSocketStream<DuplexStream>, message: &Message) {
+pub(super) async fn say(socket: &mut WebSocketStream<DuplexStream>, message: &Message) {
     let bytes = exchange::encode(message, &Limits::default()).expect("short");
     socket.send(Ws::Binary(bytes.into())).await.expect("sent");
 }
 
-fn command(id: &str, body: CommandBody) -> Message {
+pub(super) fn command(id: &str, body: CommandBody) -> Message {
     Message::Command(Command { id: id.into(), body })
 }
 
-fn long_ingest(id: &str, len: usize) -> Command {
+pub(super) fn long_ingest(id: &str, len: usize) -> Command {
     let body = CommandBody::Ingest { job_id: "j".repeat(len), apis: Vec::new(), done: true };
     Command { id: id.into(), body }
 }
@@ -137,13 +137,13 @@ async fn frames_keep_the_limit_and_a_health_check_waits_for_one_message_only() {
 }
 
 /// A frame as it is on the stream.
-struct Raw {
-    last: bool,
-    kind: u8,
-    payload: Vec<u8>,
+pub(super) struct Raw {
+    pub(super) last: bool,
+    pub(super) kind: u8,
+    pub(super) payload: Vec<u8>,
 }
 
-async fn frame(raw: &mut DuplexStream) -> Raw {
+pub(super) async fn frame(raw: &mut DuplexStream) -> Raw {
     let mut head = [0; 2];
     raw.read_exact(&mut head).await.expect("a frame");
     let len = match head[1] & 0x7f {

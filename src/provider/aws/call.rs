@@ -104,8 +104,11 @@ impl Target {
                 Ok(Ok((credentials, _place))) => {
                     let started = Instant::now();
                     self.counts.add(operation.name);
+                    crate::faultpoint::reached(&format!("call:{}:before", operation.name)).await;
                     // Boxed: the SDK's futures are large, and many may be waiting.
-                    match self.attempt(call, operation, &asked, Box::pin(send())).await {
+                    let answer = self.attempt(call, operation, &asked, Box::pin(send())).await;
+                    crate::faultpoint::reached(&format!("call:{}:after", operation.name)).await;
+                    match answer {
                         Ok(Ok(output)) => {
                             self.log(call, operation, attempt, started, None, "ok");
                             return Ok(output);

@@ -28,7 +28,7 @@ const TARGETS_AT_ONCE: usize = 8;
 /// How many REST APIs of one account and region are asked for their stages at once.
 const STAGES_AT_ONCE: usize = 4;
 /// AWS's largest page.
-const PAGE: i32 = 500;
+pub(super) const PAGE: i32 = 500;
 
 /// Ends work early without an error: nobody listens any more.
 struct Closed;
@@ -76,8 +76,8 @@ pub(super) async fn list(inner: &Inner, call: &Call, found: mpsc::Sender<Found>)
     if failed.len() < sources { Ok(()) } else { Err(all_failed(failed)) }
 }
 
-/// The one error for a listing in which every source failed.
-fn all_failed(failed: Vec<(Class, String)>) -> Error {
+/// The one error for work in which every source failed.
+pub(super) fn all_failed(failed: Vec<(Class, String)>) -> Error {
     let count = failed.len();
     // One that passes makes trying again worth while, so its class is the whole's.
     let worst = failed.iter().position(|(class, _)| class.is_passing()).unwrap_or(0);
@@ -315,7 +315,7 @@ pub(super) async fn look_for(target: &Target, call: &Call, rest_api: &str) -> Lo
 }
 
 /// What a page lists. An answer without a list says nothing: what it did not tell is unknown, not empty.
-fn whole<T>(items: Option<Vec<T>>, operation: &Operation, target: &Target) -> Result<Vec<T>, Failure> {
+pub(super) fn whole<T>(items: Option<Vec<T>>, operation: &Operation, target: &Target) -> Result<Vec<T>, Failure> {
     items.ok_or_else(|| not_whole(operation, target))
 }
 

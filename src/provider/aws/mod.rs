@@ -13,9 +13,11 @@ mod failure;
 mod foreign;
 #[doc(hidden)]
 pub mod fuzz;
+mod held;
 mod http;
 mod keys;
 mod list;
+mod lookup;
 mod map;
 mod nameless;
 mod pace;
@@ -28,7 +30,7 @@ mod vault;
 
 pub use keys::KEYS;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -38,9 +40,9 @@ use self::{
     config::Config,
     foreign::{Names, Routes},
 };
-use super::{Call, Finding, Found, Kind, Listed, Provider, Revoked};
+use super::{Call, Finding, Found, Keys, Kind, Listed, Provider, Revoked, Witness};
 use crate::{
-    model::{Api, Error, Grant, Subscription},
+    model::{Api, Error, Grant, Subscription, Texts},
     settings::{Faults, Integration, Process},
 };
 
@@ -118,12 +120,41 @@ impl Provider for Aws {
         Ok(Api { documents: vec![document], ..listed.api.clone() })
     }
 
-    async fn subscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Grant, Error> {
-        subscribe::subscribe(&self.0, call, api_id, subscription).await
+    async fn subscribe(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription: &Subscription,
+        witness: &Arc<dyn Witness>,
+    ) -> Result<Grant, Error> {
+        subscribe::subscribe(&self.0, call, api_id, subscription, witness).await
     }
 
     async fn unsubscribe(&self, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Revoked, Error> {
         unsubscribe::unsubscribe(&self.0, call, api_id, subscription).await
+    }
+
+    async fn sweep(
+        &self,
+        call: &Call,
+        api_id: &str,
+        subscription_id: &str,
+        trace: &Texts,
+        spare: &[Texts],
+    ) -> Result<Revoked, Error> {
+        nameless::sweep(&self.0.access, call, api_id, subscription_id, trace, spare).await
+    }
+
+    async fn keys(&self, call: &Call, known: &BTreeSet<String>, found: mpsc::Sender<Keys>) -> Result<(), Error> {
+        held::keys(&self.0.access, call, known, found).await
+    }
+
+    fn lasting(&self, metadata: &Texts) -> Texts {
+        unsubscribe::lasting(metadata)
+    }
+
+    fn key_id(&self, metadata: &Texts) -> Option<String> {
+        map::key::told(metadata, map::key::API_KEY).map(str::to_owned)
     }
 
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>) {

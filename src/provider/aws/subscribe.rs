@@ -1,10 +1,14 @@
 //! A subscription becomes an API key, bound to a usage plan. Whatever happens after the key exists and before the
-//! reply is handed over, the key is deleted again.
+//! reply is handed over, the key is deleted again. What cannot be deleted in the command's time is what the witness was
+//! told last, and is the caller's to go on with.
 
 use std::{sync::Arc, time::Duration};
 
 use secrecy::SecretString;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -14,19 +18,23 @@ use super::{
     client::Target,
     failure::{Cause, Effect, Failure},
     foreign, list,
+    lookup::FINDING,
     map::{PlanFacts, key},
 };
 use crate::{
     model::{Class, Error, Grant, Subscription, SubscriptionKind, Texts},
-    provider::Call,
+    provider::{Call, Witness},
 };
 
 /// What is begun must have so long to end in.
 const LEAST_TIME: Duration = Duration::from_secs(2);
 /// Undoing may take so long after the command's time is over, or after nobody waits any more.
 const UNDO_TIME: Duration = Duration::from_secs(6);
-/// A key that could not be deleted in that time is tried on for so long, with nobody waiting.
-const PERSISTENCE: Duration = Duration::from_mins(10);
+/// A key that was made a moment ago may not be known to AWS yet when it is to be deleted: it is tried once more after
+/// so long.
+const KNOWN_TIME: Duration = Duration::from_secs(1);
+/// What becomes of what could not be undone.
+const GOES_ON: &str = "the agent goes on trying, also after a restart; `federation-agent grants` shows it";
 /// The REST API's name is nice to have in a key's description, and worth no longer wait.
 const NAME_TIME: Duration = Duration::from_secs(5);
 /// How many characters of a name go into a key's description.
@@ -38,13 +46,14 @@ pub(super) async fn subscribe(
     call: &Call,
     api_id: &str,
     subscription: &Subscription,
+    witness: &Arc<dyn Witness>,
 ) -> Result<Grant, Error> {
     let (reply, answer) = oneshot::channel();
     let work = {
-        let (inner, call) = (inner.clone(), call.clone());
+        let (inner, call, witness) = (inner.clone(), call.clone(), witness.clone());
         let (api_id, subscription) = (api_id.to_owned(), subscription.clone());
         async move {
-            let made = make(&inner, &call, &api_id, &subscription).await;
+            let made = make(&inner, &call, &api_id, &subscription, &witness).await;
             // An answer that nobody takes is dropped, here or in the channel, and what it made is undone.
             let _taken = reply.send(made);
         }
@@ -57,7 +66,6 @@ pub(super) async fn subscribe(
 }
 
 /// A grant that is undone unless it is kept.
-#[derive(Debug)]
 struct Made {
     grant: Grant,
     key: Key,
@@ -72,11 +80,11 @@ impl Made {
 }
 
 /// An API key that exists. Dropped without being kept, it is deleted.
-#[derive(Debug)]
 struct Key {
     target: Target,
     command: String,
     id: String,
+    witness: Arc<dyn Witness>,
     kept: bool,
 }
 
@@ -84,7 +92,7 @@ impl Key {
     /// Deletes it, in the time until `deadline`.
     async fn undo(mut self, deadline: Instant) -> Result<(), Error> {
         self.kept = true;
-        delete_made(&self.target, &self.command, &self.id, deadline).await
+        delete_made(&self.target, &self.command, &self.id, &*self.witness, deadline).await
     }
 }
 
@@ -94,16 +102,24 @@ impl Drop for Key {
             return;
         }
         let (target, command, id) = (self.target.clone(), self.command.clone(), self.id.clone());
+        let witness = self.witness.clone();
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
-                runtime.spawn(async move { delete_made(&target, &command, &id, Instant::now() + UNDO_TIME).await });
+                let deadline = Instant::now() + UNDO_TIME;
+                runtime.spawn(async move { delete_made(&target, &command, &id, &*witness, deadline).await });
             }
-            Err(_) => left_behind(&self.target, &self.command, &self.id, "the agent has ended"),
+            Err(_) => not_deleted(&self.target, &self.command, &self.id, "the agent has ended"),
         }
     }
 }
 
-async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscription) -> Result<Made, Error> {
+async fn make(
+    inner: &Inner,
+    call: &Call,
+    api_id: &str,
+    subscription: &Subscription,
+    witness: &Arc<dyn Witness>,
+) -> Result<Made, Error> {
     match &subscription.kind {
         None | Some(SubscriptionKind::ApiKey) => {}
         Some(other) => return Err(refused(other)),
@@ -139,10 +155,27 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     }
     let description = description(subscription, &address, rest_api.as_deref());
     let name = key_name(&inner.access.config.integration, &subscription.id);
-    if Instant::now() + LEAST_TIME > call.deadline {
-        return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
-    }
-    let (made, value) = create(&target, call, &name, &description).await?;
+    has_time(&target, call)?;
+    // The witness is waited for, not raced with the clock: one that is left half-way may tell of it later than of what
+    // came next. It may take long, so that time is looked at again.
+    witness.making(&trace(&target)).await;
+    let begun = has_time(&target, call);
+    let created = match begun {
+        Ok(()) => create(&target, call, &name, &description).await,
+        Err(error) => Err(NotCreated::Nothing(error)),
+    };
+    let (id, value) = match created {
+        Ok(created) => created,
+        Err(NotCreated::Nothing(error)) => {
+            witness.unmade().await;
+            return Err(error);
+        }
+        Err(NotCreated::Unknown(error)) => return Err(error),
+    };
+    let made = Key { target: target.clone(), command: call.id.clone(), id, witness: witness.clone(), kept: false };
+    let metadata = grant_metadata(&target, &made.id, &plan.id);
+    // Whether anybody still waits or not: who does not know of it cannot remove it.
+    witness.made(&metadata).await;
     // Binding need not be waited for once nobody waits: whether it came about or not, deleting the key ends it.
     let bound = tokio::select! {
         biased;
@@ -159,7 +192,7 @@ async fn make(inner: &Inner, call: &Call, api_id: &str, subscription: &Subscript
     };
     match bound {
         Ok(value) => {
-            let grant = Grant { api_key: Some(value), metadata: grant_metadata(&target, &made.id, &plan.id) };
+            let grant = Grant { api_key: Some(value), plan: Some(plan.id.clone()), metadata };
             tracing::info!(
                 command = %call.id, subscription = %subscription.id, api_key_id = %made.id, usage_plan = %plan.id,
                 place = %target.place, "made an API key and bound it to the usage plan"
@@ -202,16 +235,39 @@ fn description(subscription: &Subscription, address: &StageAddress, rest_api: Op
     )
 }
 
-fn grant_metadata(target: &Target, key_id: &str, plan_id: &str) -> Texts {
-    let mut metadata = Texts::from([
-        (key::API_KEY.to_owned(), key_id.to_owned()),
-        (key::REGION.to_owned(), target.region.clone()),
-        (key::USAGE_PLAN.to_owned(), plan_id.to_owned()),
-    ]);
+/// Where a key is, as metadata tell it: all that looking for its name needs.
+pub(super) fn trace(target: &Target) -> Texts {
+    let mut trace = Texts::from([(key::REGION.to_owned(), target.region.clone())]);
     if let Some(number) = &target.number {
-        metadata.insert(key::ACCOUNT.to_owned(), number.clone());
+        trace.insert(key::ACCOUNT.to_owned(), number.clone());
     }
+    trace
+}
+
+fn grant_metadata(target: &Target, key_id: &str, plan_id: &str) -> Texts {
+    let mut metadata = trace(target);
+    metadata.insert(key::API_KEY.to_owned(), key_id.to_owned());
+    metadata.insert(key::USAGE_PLAN.to_owned(), plan_id.to_owned());
     metadata
+}
+
+/// What is begun must have time to end in, and somebody who waits for it.
+fn has_time(target: &Target, call: &Call) -> Result<(), Error> {
+    if call.cancel.is_cancelled() {
+        return Err(Error::unavailable("the subscription was given up: nobody waits for it any more"));
+    }
+    if Instant::now() + LEAST_TIME > call.deadline {
+        return Err(Error::unavailable(format!("no time is left to make an API key ({})", target.place)));
+    }
+    Ok(())
+}
+
+/// Why there is no key whose id is known.
+enum NotCreated {
+    /// Certainly there is none.
+    Nothing(Error),
+    /// There may be one.
+    Unknown(Error),
 }
 
 /// Makes the key. Its value is wrapped before anything else is done with the answer.
@@ -220,7 +276,7 @@ async fn create(
     call: &Call,
     name: &str,
     description: &str,
-) -> Result<(Key, Option<SecretString>), Error> {
+) -> Result<(String, Option<SecretString>), NotCreated> {
     let operation = Operation::create("CreateApiKey", "/apikeys");
     let send = || target.client.create_api_key().name(name).description(description).enabled(true).send();
     let mut answer = match target.ask(call, &operation, send).await {
@@ -229,16 +285,16 @@ async fn create(
     };
     let value = answer.value.take().filter(|value| !value.is_empty()).map(SecretString::from);
     match answer.id.filter(|id| !id.is_empty()) {
-        Some(id) => Ok((Key { target: target.clone(), command: call.id.clone(), id, kept: false }, value)),
+        Some(id) => Ok((id, value)),
         None => Err(may_exist(target, call, name, "the answer names no key")),
     }
 }
 
-fn not_created(failure: Failure, target: &Target, call: &Call, name: &str) -> Error {
+fn not_created(failure: Failure, target: &Target, call: &Call, name: &str) -> NotCreated {
     if failure.effect == Effect::Unknown {
         return may_exist(target, call, name, failure.error.sentence());
     }
-    match (failure.cause, failure.class()) {
+    NotCreated::Nothing(match (failure.cause, failure.class()) {
         (Cause::Limit, _) => Error::conflict(format!(
             "no more API keys can be made in {}: AWS allows 10,000 in an account and region; delete keys that nobody \
              uses",
@@ -250,20 +306,22 @@ fn not_created(failure: Failure, target: &Target, call: &Call, name: &str) -> Er
             failure.error.sentence()
         )),
         _ => failure.error,
-    }
+    })
 }
 
 /// The answer was lost: nothing can be deleted, since the id is not known.
-fn may_exist(target: &Target, call: &Call, name: &str, why: &str) -> Error {
+fn may_exist(target: &Target, call: &Call, name: &str, why: &str) -> NotCreated {
     tracing::error!(
         command = %call.id, api_key_name = %name, place = %target.place, why,
-        "an API key of this name may exist, bound to nothing; look for it and delete it"
+        "an API key of this name may exist, bound to nothing; the agent looks for it where it may ({FINDING}), else it \
+         stays listed by `federation-agent grants`"
     );
-    Error::unavailable(format!(
+    NotCreated::Unknown(Error::unavailable(format!(
         "whether AWS made the API key is not known ({why}). A key named {name} may exist in {}, bound to no usage plan \
-         and so opening nothing: delete it if it does",
+         and so opening nothing: the agent looks for it and deletes it where it may ({FINDING}), else \
+         `federation-agent grants` lists it",
         target.place
-    ))
+    )))
 }
 
 async fn bind(
@@ -311,50 +369,37 @@ async fn undone(made: Key, call: &Call, error: Error) -> Error {
     let key_id = made.id.clone();
     match made.undo(until + UNDO_TIME).await {
         Ok(()) => error,
-        Err(undoing) => {
-            let then = if undoing.class().is_passing() {
-                "it is tried on, and the log tells whether it comes about"
-            } else {
-                "delete it by hand"
-            };
-            Error::new(
-                error.class(),
-                format!("{error}. The API key {key_id} made for it could not be deleted ({undoing}): {then}"),
-            )
-        }
+        Err(undoing) => Error::new(
+            error.class(),
+            format!("{error}. The API key {key_id} made for it could not be deleted ({undoing}): {GOES_ON}"),
+        ),
     }
 }
 
-/// Deletes a key that was made in vain, in the time until `deadline`. What only time can mend is tried on after it,
-/// with nobody waiting: a key that opens something must not stay because a quota was used up for a minute.
-async fn delete_made(target: &Target, command: &str, key_id: &str, deadline: Instant) -> Result<(), Error> {
-    let Err(failure) = delete_until(target, command, key_id, deadline).await else { return Ok(()) };
-    if !failure.class().is_passing() {
-        left_behind(target, command, key_id, failure.error.sentence());
-        return Err(failure.error);
-    }
-    tracing::error!(
-        command, api_key_id = key_id, account = target.number.as_deref().unwrap_or("unknown"),
-        region = %target.region, why = failure.error.sentence(),
-        "the API key of a subscription that failed is not deleted yet; it is tried on while the agent runs"
-    );
-    let (target, command, key_id) = (target.clone(), command.to_owned(), key_id.to_owned());
-    tokio::spawn(async move {
-        let until = Instant::now() + PERSISTENCE;
-        if let Err(failure) = delete_until(&target, &command, &key_id, until).await {
-            left_behind(&target, &command, &key_id, failure.error.sentence());
-        }
-    });
-    Err(failure.error)
-}
-
-async fn delete_until(target: &Target, command: &str, key_id: &str, deadline: Instant) -> Result<(), Failure> {
+/// Deletes a key that was made in vain, in the time until `deadline`, and tells the witness when it is gone.
+async fn delete_made(
+    target: &Target,
+    command: &str,
+    key_id: &str,
+    witness: &dyn Witness,
+    deadline: Instant,
+) -> Result<(), Error> {
     // Whoever gave the command up has not given up the undoing.
     let call = Call { id: command.to_owned(), deadline, cancel: CancellationToken::new() };
-    match delete(target, &call, key_id).await {
-        Err(failure) if failure.class() != Class::NotFound => Err(failure),
+    let mut deleted = delete(target, &call, key_id).await;
+    let known = |deleted: &Result<(), Failure>| !matches!(deleted, Err(failure) if failure.class() == Class::NotFound);
+    if !known(&deleted) {
+        sleep_until(deadline.min(Instant::now() + KNOWN_TIME)).await;
+        deleted = delete(target, &call, key_id).await;
+    }
+    match deleted {
+        Err(failure) if failure.class() != Class::NotFound => {
+            not_deleted(target, command, key_id, failure.error.sentence());
+            Err(failure.error)
+        }
         _ => {
             tracing::info!(command, api_key_id = key_id, place = %target.place, "deleted the API key of a subscription that failed");
+            witness.unmade().await;
             Ok(())
         }
     }
@@ -367,11 +412,11 @@ pub(super) async fn delete(target: &Target, call: &Call, key_id: &str) -> Result
     target.ask(call, &operation, send).await.map(|_| ())
 }
 
-fn left_behind(target: &Target, command: &str, key_id: &str, why: &str) {
+fn not_deleted(target: &Target, command: &str, key_id: &str, why: &str) {
     tracing::error!(
         command, api_key_id = key_id, account = target.number.as_deref().unwrap_or("unknown"),
         region = %target.region, why,
-        "an API key is left behind in AWS for a subscription that failed: delete it by hand"
+        "the API key of a subscription that failed is not deleted yet; {GOES_ON}"
     );
 }
 

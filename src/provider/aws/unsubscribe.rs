@@ -51,9 +51,23 @@ pub(super) async fn unsubscribe(
     Ok(revoked)
 }
 
+/// Of `metadata`, what finding and removing a key needs: its id, account, region and usage plan. Nothing else of what the
+/// plane tells is kept.
+pub(super) fn lasting(metadata: &Texts) -> Texts {
+    let told = |name| key::told(metadata, name).map(|value| (String::from(name), value.to_owned()));
+    let mut lasting: Texts =
+        [key::API_KEY, key::ACCOUNT, key::REGION, key::USAGE_PLAN].into_iter().filter_map(told).collect();
+    // What the region would else be told by does not last.
+    if !lasting.get(key::REGION).is_some_and(|region| is_region(region)) {
+        lasting.remove(key::REGION);
+        lasting.extend(region("", metadata).map(|region| (key::REGION.to_owned(), region)));
+    }
+    lasting
+}
+
 /// The region that the metadata names, else the API's.
-fn region(api_id: &str, metadata: &Texts) -> Option<String> {
-    let named = metadata.get(key::REGION).filter(|region| is_region(region)).cloned();
+pub(super) fn region(api_id: &str, metadata: &Texts) -> Option<String> {
+    let named = key::told(metadata, key::REGION).filter(|region| is_region(region)).map(str::to_owned);
     named
         .or_else(|| metadata.get(key::URL).and_then(|url| region_of_url(url)))
         .or_else(|| StageAddress::parse(api_id).map(|address| address.region))
@@ -166,6 +180,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Its name for people.
+    pub(super) fn name(&self) -> &str {
+        self.targets.first().map_or(self.region.as_str(), |target| &target.place)
+    }
+
     /// Asks by one identity after the other until one gets an answer: two roles into one account see the same keys,
     /// and one of them may lack the right. The first one's failure is told when all fail.
     pub(super) async fn ask<T, F, Fut>(&self, ask: F) -> Result<T, Failure>
@@ -189,8 +208,22 @@ impl Place {
 /// Every account and region in which a key can be, `region` among those of each account; those of the account `number`
 /// alone when it is given, and of an identity whose account nobody knows.
 pub(super) async fn places(access: &Access, region: Option<&str>, number: Option<&str>) -> Vec<Place> {
+    of_accounts(access, everybody(access), region, number).await
+}
+
+/// Every account and region of the settings.
+pub(super) async fn configured(access: &Access) -> Vec<Place> {
+    of_accounts(access, access.accounts.iter().collect(), None, None).await
+}
+
+async fn of_accounts(
+    access: &Access,
+    accounts: Vec<&Arc<Account>>,
+    region: Option<&str>,
+    number: Option<&str>,
+) -> Vec<Place> {
     let mut places: Vec<Place> = Vec::new();
-    for account in everybody(access) {
+    for account in accounts {
         let known = access.number(account).await;
         if number.is_some_and(|number| known.as_deref().is_some_and(|known| known != number)) {
             continue;
@@ -235,5 +268,26 @@ mod tests {
         assert_eq!(region(id, &Texts::from([url])).as_deref(), Some("eu-west-3"));
         assert_eq!(region(id, &Texts::new()).as_deref(), Some("eu-west-1"));
         assert_eq!(region("foreign", &Texts::new()), None);
+    }
+
+    #[test]
+    fn what_lasts_is_what_removing_needs_and_nothing_else() {
+        let texts = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Texts>()
+        };
+        let url = ("url", "https://a1.execute-api.eu-west-3.amazonaws.com/prod");
+        let grant = [
+            ("aws-account-id", "123456789012"),
+            ("aws-api-key-id", "abcdefghij"),
+            ("aws-region", "us-east-1"),
+            ("aws-usage-plan-id", "gold01"),
+        ];
+        let others = [url, ("planId", "gold01"), ("consumerKey", "c"), ("aws-tag-team", "x"), ("aws-note", "secret")];
+        assert_eq!(lasting(&texts(&[&grant[..], &others].concat())), texts(&grant));
+        // The region is taken from where it will not be any more.
+        let told =
+            texts(&[("aws-api-key-id", " abcdefghij "), ("aws-account-id", " "), ("aws-region", "nowhere"), url]);
+        assert_eq!(lasting(&told), texts(&[("aws-api-key-id", "abcdefghij"), ("aws-region", "eu-west-3")]));
+        assert_eq!(lasting(&texts(&[("planId", "gold01")])), Texts::new());
     }
 }

@@ -1,17 +1,18 @@
 //! What a gateway answers: lists and their pages, documents, keys, errors, and STS's XML.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use async_trait::async_trait;
 use federation_agent::{
     cli::config::tables,
     exchange::{Command, CommandBody, EncodedApi, Limits, Message, encode},
     model::{Subscription, SubscriptionKind, Texts},
     provider::{
-        Call, Found, Provider,
+        Call, Found, Provider, Witness,
         aws::fuzz::{Answer, Answers, provider},
     },
     settings::{self, Environment, Settings},
@@ -25,6 +26,8 @@ use super::{block_on, sound, sound_error};
 /// What a command may cost; undoing may take a while more.
 const BUDGET: Duration = Duration::from_secs(20);
 const UNDOING: Duration = Duration::from_secs(20);
+/// The API that is subscribed to.
+const API: &str = "eu-west-1:a1b2c3:prod";
 /// What stands between two answers.
 const SEPARATOR: &[u8] = b"\n----\n";
 /// No command calls the gateway more often in its budget: ten times the pace of the settings.
@@ -39,7 +42,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("gravitee_integration_providers_0_configuration_region", "eu-west-1"),
 ];
 
-/// The first letter says what is asked (`l`ist and read, `L` of every stage, `s`ubscribe, `u`nsubscribe, `c`heck), the
+/// The first letter says what is asked (`l`ist and read, `L` of every stage, `s`ubscribe, `u`nsubscribe, s`w`eep, `k`eys, `c`heck), the
 /// rest are the answers, one after the other: a line with the status and then what a header holds (`429 7`: Retry-After),
 /// and the body. When they are used up, nobody answers any more.
 pub(super) fn run(input: &[u8]) {
@@ -97,16 +100,37 @@ fn answer(bytes: &[u8]) -> Answer {
 
 async fn ask(input: &[u8], asked: u8, provider: &dyn Provider, call: &Call) {
     match asked {
-        b's' => match provider.subscribe(call, "eu-west-1:a1b2c3:prod", &subscription()).await {
-            Ok(grant) => {
-                assert!(grant.api_key.is_some(), "a grant without a key");
-                assert!(grant.metadata.contains_key("aws-api-key-id"), "{:?}", grant.metadata);
-                assert!(grant.metadata.values().all(|value| value.len() <= input.len() + 64));
+        b's' => {
+            let heard = Arc::new(Heard::default());
+            let witness: Arc<dyn Witness> = heard.clone();
+            let subscribed = provider.subscribe(call, API, &subscription(), &witness).await;
+            let last = heard.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            match subscribed {
+                Ok(grant) => {
+                    assert!(grant.api_key.is_some(), "a grant without a key");
+                    assert!(grant.metadata.contains_key("aws-api-key-id"), "{:?}", grant.metadata);
+                    assert_eq!(last, Some(Told::Made(grant.metadata)), "what was made is told");
+                }
+                Err(error) => sound_error(input, &error),
             }
-            Err(error) => sound_error(input, &error),
-        },
+        }
+        b'w' => {
+            let trace = subscription().metadata;
+            if let Err(error) = provider.sweep(call, API, "sub-1", &trace, &[]).await {
+                sound_error(input, &error);
+            }
+        }
+        b'k' => {
+            let (tell, mut found) = mpsc::channel(1);
+            let known = BTreeSet::from(["k1e2y3".to_owned()]);
+            let hearing = async { while found.recv().await.is_some() {} };
+            let (outcome, ()) = tokio::join!(provider.keys(call, &known, tell), hearing);
+            if let Err(error) = outcome {
+                sound_error(input, &error);
+            }
+        }
         b'u' => {
-            if let Err(error) = provider.unsubscribe(call, "eu-west-1:a1b2c3:prod", &subscription()).await {
+            if let Err(error) = provider.unsubscribe(call, API, &subscription()).await {
                 sound_error(input, &error);
             }
         }
@@ -183,6 +207,38 @@ fn is_handed_over(api: &federation_agent::model::Api) {
     let body = CommandBody::Ingest { job_id: "1".into(), apis, done: true };
     let sent = encode(&Message::Command(Command { id: "1".into(), body }), &Limits::default());
     super::exchange::run(&sent.expect("it fits"));
+}
+
+/// What a witness was told last.
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Making,
+    Made(Texts),
+    Unmade,
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Option<Told>>);
+
+impl Heard {
+    fn put(&self, told: Told) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+}
+
+#[async_trait]
+impl Witness for Heard {
+    async fn making(&self, _: &Texts) {
+        self.put(Told::Making);
+    }
+
+    async fn made(&self, metadata: &Texts) {
+        self.put(Told::Made(metadata.clone()));
+    }
+
+    async fn unmade(&self) {
+        self.put(Told::Unmade);
+    }
 }
 
 fn subscription() -> Subscription {

@@ -3,6 +3,7 @@
 
 mod exchange;
 mod gateway;
+mod journal;
 mod link;
 mod places;
 mod settings;
@@ -28,6 +29,7 @@ pub(crate) static TARGETS: &[Target] = &[
     Target { name: "settings", run: settings::run },
     Target { name: "places", run: places::run },
     Target { name: "gateway", run: gateway::run },
+    Target { name: "journal", run: journal::run },
 ];
 
 /// Stands in every secret that a target gives to the agent.

@@ -1,9 +1,9 @@
 //! `make fuzz`: libFuzzer around the targets of `tests/fuzz`. One program; FUZZ_TARGET names the target. Built without
-//! libFuzzer it gives a target the files that it is told: `cargo bench --profile dev --bench fuzz -- gateway FILE…`.
+//! libFuzzer it gives a target the files that it is told: `cargo run --example fuzz -- gateway FILE…`.
 
 #![cfg_attr(libfuzzer, no_main)]
 
-#[path = "../tests/fuzz/targets/mod.rs"]
+#[path = "targets/mod.rs"]
 mod targets;
 
 #[cfg(libfuzzer)]
@@ -17,8 +17,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| (TARGET.run)(bytes));
 
 #[cfg(not(libfuzzer))]
 fn main() {
-    // Cargo adds a word of its own.
-    let mut told = std::env::args().skip(1).filter(|word| !word.starts_with("--"));
+    let mut told = std::env::args().skip(1);
     let name = told.next().unwrap_or_default();
     let Some(target) = targets::TARGETS.iter().find(|target| target.name == name) else {
         let names: Vec<&str> = targets::TARGETS.iter().map(|target| target.name).collect();

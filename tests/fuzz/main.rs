@@ -187,12 +187,12 @@ macro_rules! short_runs {
 // How many inputs chance makes of a target's corpus: a second or two each.
 short_runs! {
     exchange: 2_000,
-    frames: 500,
-    upgrade: 500,
-    tunnel: 2_000,
+    frames: 300,
+    upgrade: 300,
+    tunnel: 1_000,
     stores: 500,
-    settings: 40,
+    settings: 20,
     places: 2_000,
-    gateway: 60,
+    gateway: 30,
     journal: 2_000,
 }

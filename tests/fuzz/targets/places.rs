@@ -10,7 +10,7 @@ use federation_agent::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::{MARK, is_marked, sound, sound_error};
+use super::{MARK, is_marked, sound_error};
 
 /// What is read as something of ours is written as it was. Three lines: an address, a proxy, and who needs none.
 pub(super) fn run(input: &[u8]) {
@@ -23,7 +23,8 @@ pub(super) fn run(input: &[u8]) {
     match Endpoint::new(&url) {
         Ok(endpoint) => {
             assert!(endpoint.path.ends_with("/exchange/controller"), "{}", endpoint.path);
-            sound(input, &endpoint.to_string());
+            // As long as the setting is.
+            assert!(!endpoint.to_string().chars().any(char::is_control), "{endpoint}");
         }
         Err(error) => sound_error(input, &error),
     }

@@ -151,8 +151,8 @@ fn pair(password: &str) -> String {
 /// A proxy that notes the credentials that it is shown. It wants one of the right passwords; every name leads to this
 /// machine.
 async fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
     let seen = Arc::new(Mutex::new(Vec::new()));
     let notes = Arc::clone(&seen);
     tokio::spawn(async move {
@@ -173,7 +173,7 @@ async fn forward(mut stream: TcpStream, notes: Arc<Mutex<Vec<String>>>) -> Optio
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("proxy-authorization").then(|| value.trim_start_matches("Basic ").to_owned())
     })?;
-    notes.lock().unwrap().push(told.clone());
+    notes.lock().expect("unpoisoned").push(told.clone());
     if !PASSWORDS.iter().any(|password| pair(password) == told) {
         let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
         return stream.write_all(refusal).await.ok();

@@ -19,7 +19,7 @@ STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint fmt bench audit sbom docker static ministack tools
+.PHONY: help demo test fuzz lint fmt bench soak audit sbom docker static ministack tools
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -60,6 +60,9 @@ fmt: ## formats the code
 
 bench: static ## figures: memory, start, gateway calls a command costs
 	STATIC_BINARY="$(CURDIR)/$(STATIC)" $(CARGO) bench --locked --profile dev --bench figures
+
+soak: static ## an hour of mixed work among faults (SOAK_MINUTES, SOAK_SEED): memory, files, tasks flat? samples: target/soak.csv
+	STATIC_BINARY="$(CURDIR)/$(STATIC)" $(CARGO) bench --locked --profile dev --bench soak
 
 audit: ## known vulnerabilities of dependencies (fetches the advisory database)
 	@if ! command -v cargo-deny >/dev/null; then \

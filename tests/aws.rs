@@ -18,6 +18,8 @@ mod once;
 mod shop;
 #[path = "aws/ways.rs"]
 mod ways;
+#[path = "aws/witness.rs"]
+mod witness;
 
 use suite::{cases::run_all, peer::Peer, provider_cases};
 

@@ -33,7 +33,7 @@ fn help_names_every_command_and_where_to_begin() {
 
 #[test]
 fn every_command_has_a_help_of_its_own() {
-    for command in ["run", "discover", "check", "config", "iam", "demo", "health", "completions"] {
+    for command in ["run", "discover", "check", "config", "iam", "grants", "demo", "health", "completions"] {
         let output = agent().args([command, "--help"]).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{command}");
         let text = stdout(&output);

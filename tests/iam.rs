@@ -10,16 +10,21 @@ mod stack;
 #[path = "aws/mod.rs"]
 mod suite;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use federation_agent::standin::{Gateway, Region, Request, RestApi, UsagePlan};
+use federation_agent::{
+    model::Texts,
+    provider::{Provider, Revoked},
+    standin::{Failure, Gateway, Operation, Region, Request, RestApi, UsagePlan},
+};
 use policy::{Allowed, Done, allowed};
 use suite::{
-    asking::{asking, call, ending, listed, nobody},
+    asking::{asking, call, ending, leaving, listed, nobody},
     cases::run_all,
-    peer::{Peer, User},
+    peer::{FIND_LEFTOVERS, INTEGRATION, Peer, User},
     provider_cases,
 };
+use tokio::sync::mpsc;
 
 const DISCOVERY: &str = include_str!("../iam/discovery.json");
 const AGENT: &str = include_str!("../iam/agent.json");
@@ -31,6 +36,13 @@ const PUBLISHED: &str = include_str!("../iam/gravitee-published.json");
 async fn the_suite_runs_under_our_policy() {
     if let Some(peer) = Peer::ministack().await {
         run_all(&peer.under(AGENT), &provider_cases()).await;
+    }
+}
+
+#[tokio::test]
+async fn leftovers_are_found_under_our_policy_and_the_option_for_it() {
+    if let Some(peer) = Peer::ministack().await {
+        run_all(&peer.under(AGENT).with_also(FIND_LEFTOVERS), &provider_cases()).await;
     }
 }
 
@@ -82,6 +94,68 @@ async fn everything_is_within_the_policy_that_gravitee_publishes() {
     for done in done(&gateway.requests()) {
         assert!(published.iter().any(|allowed| allowed.covers(&done)), "{done:?}");
     }
+}
+
+/// The one exception: keys are looked through to settle a leftover, to end a subscription that names no key, and for a
+/// person who asks for them. That needs one right more and no other.
+#[tokio::test]
+async fn looking_through_keys_needs_one_right_more() {
+    let (gateway, provider) = a_day_at_work(&[("region", "eu-west-1,us-east-1")], Work::All).await;
+    let lost = Failure::CutAfter.on(Operation::CreateApiKey).times(2);
+    gateway.fault(lost);
+    let told = listed(&provider).await;
+    for region in ["eu-west-1", "us-east-1"] {
+        let api = &told.api(&format!("{region}:one1111111:prod")).api;
+        provider.subscribe(&call(), &api.id, &asking(api, "gold01"), &nobody()).await.expect_err("it is lost");
+    }
+    let subscription = leaving(Texts::new());
+    let trace = Texts::from([("aws-region".to_owned(), "eu-west-1".to_owned())]);
+    let swept = provider.sweep(&call(), "x", &subscription.id, &trace, &[]).await.expect("it can");
+    assert_eq!(swept, Revoked::Deleted);
+    assert_eq!(provider.unsubscribe(&call(), "x", &subscription).await.expect("it can"), Revoked::Deleted);
+    gateway.with(|estate| assert_eq!(estate.key_counts(), (0, 0)));
+    let (sender, mut found) = mpsc::channel(100);
+    provider.keys(&call(), &BTreeSet::new(), sender).await.expect("it can");
+    assert!(found.recv().await.is_none());
+    exact(&[AGENT, FIND_LEFTOVERS], &gateway.requests());
+    let looked = |request: &&Request| request.operation == Some(Operation::GetApiKeys);
+    let requests = gateway.requests();
+    let mut asked = requests.iter().filter(looked);
+    assert!(asked.all(|request| request.query.contains(INTEGRATION) && !request.query.contains("includeValues=true")));
+}
+
+/// Nothing that goes wrong in the work of every day has the agent look through keys.
+#[tokio::test]
+async fn keys_are_not_looked_through_in_the_work_of_every_day() {
+    let (gateway, provider) = a_day_at_work(&[("region", "eu-west-1,us-east-1")], Work::All).await;
+    let told = listed(&provider).await;
+    let api = &told.api("eu-west-1:one1111111:prod").api;
+    let (sender, mut findings) = mpsc::channel(100);
+    provider.check(&call(), sender).await;
+    while findings.recv().await.is_some() {}
+    for operation in [Operation::CreateApiKey, Operation::CreateUsagePlanKey, Operation::DeleteApiKey] {
+        for failure in [
+            Failure::Denied,
+            Failure::CutBefore,
+            Failure::CutAfter,
+            Failure::Garbage,
+            Failure::Throttled(None),
+            Failure::Error(404, "NotFoundException", "No"),
+            Failure::Error(409, "ConflictException", "No"),
+            Failure::Error(500, "InternalFailure", "No"),
+        ] {
+            gateway.fault(failure.on(operation).times(1));
+            if let Ok(grant) = provider.subscribe(&call(), &api.id, &asking(api, "gold01"), &nobody()).await {
+                let _outcome = provider.unsubscribe(&call(), &api.id, &ending(api, &grant)).await;
+            }
+        }
+    }
+    let allowed = allowed(AGENT);
+    for done in done(&gateway.requests()) {
+        assert!(allowed.iter().any(|allowed| allowed.covers(&done)), "{done:?}");
+        assert!(!(done.action == "apigateway:GET" && done.resource.contains("/apikeys")), "{done:?}");
+    }
+    assert_eq!(gateway.count(Operation::GetApiKeys), 0);
 }
 
 #[tokio::test]
@@ -142,6 +216,11 @@ enum Work {
 
 /// Two regions with two of everything, so that whatever is open in a policy is seen to differ.
 async fn a_working_day(settings: &[(&str, &str)], work: Work) -> Gateway {
+    a_day_at_work(settings, work).await.0
+}
+
+/// The same, and who worked.
+async fn a_day_at_work(settings: &[(&str, &str)], work: Work) -> (Gateway, Arc<dyn Provider>) {
     let peer = Peer::standin().await;
     let account = peer.account();
     for region in ["eu-west-1", "us-east-1"] {
@@ -169,7 +248,7 @@ async fn a_working_day(settings: &[(&str, &str)], work: Work) -> Gateway {
             provider.unsubscribe(&call(), &listed.api.id, &ending).await.expect("it can");
         }
     }
-    peer.gateway().expect("the stand-in").clone()
+    (peer.gateway().expect("the stand-in").clone(), provider)
 }
 
 /// Every call to API Gateway as IAM sees it. `GetCallerIdentity` needs no right.

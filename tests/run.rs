@@ -1,13 +1,16 @@
 //! The real binary between a plane and a gateway over real sockets: what it does, and how it ends.
 
+#[path = "support/health.rs"]
+mod health;
 mod support;
 
 use federation_agent::{
     plane::{Behaviour, Ending},
     standin::{Failure, Operation},
 };
+use health::{get, get_until, health_address};
 use secrecy::ExposeSecret;
-use support::{Process, Stage, get, get_until, health_address, soon};
+use support::{Process, Stage, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 

@@ -4,11 +4,17 @@
 //! agent's calls back is open, so that the agent and not AWS's quota is measured. Nothing here is a test: figures
 //! depend on the machine, and those that have a limit are shown beside it.
 
+mod agent;
 mod gateway;
 mod http;
 mod process;
 
-use std::{collections::BTreeMap, io, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    process::{ExitCode, Stdio},
+};
 
 use federation_agent::{
     plane::{Plane, PlaneSettings},
@@ -17,7 +23,8 @@ use federation_agent::{
 use secrecy::ExposeSecret;
 use tokio::time::{Duration, Instant};
 
-use process::{Agent, Gateway};
+use agent::Agent;
+use process::Gateway;
 
 /// The integration's id in the plane.
 const INTEGRATION: &str = "figures";
@@ -53,7 +60,7 @@ fn failed(error: &io::Error) -> ExitCode {
 }
 
 async fn figures() -> io::Result<()> {
-    let (binary, which) = process::binary();
+    let (binary, which) = agent::binary();
     let size = std::fs::metadata(&binary)?.len();
     println!("Measured: {} ({which}), {:.1} MB\n", binary.display(), megabytes(size));
     println!("{:<58} {:>12}   {:>8}", "figure", "measured", "limit");
@@ -70,7 +77,7 @@ async fn start(binary: &Path) -> io::Result<()> {
     let mut times = Vec::new();
     for nth in 1..=STARTS {
         let began = Instant::now();
-        let agent = Agent::start(binary, &variables(&plane, "http://127.0.0.1:9"))?;
+        let mut agent = start_agent(binary, &variables(&plane, "http://127.0.0.1:9"))?;
         within("HELLO", plane.until(|plane| plane.seen().hellos >= nth)).await?;
         times.push(began.elapsed());
         agent.end().await?;
@@ -86,7 +93,7 @@ async fn start(binary: &Path) -> io::Result<()> {
 async fn idle(binary: &Path) -> io::Result<()> {
     let plane = plane().await?;
     let gateway = Gateway::start(&["demo"]).await?;
-    let agent = Agent::start(binary, &variables(&plane, &gateway.url))?;
+    let mut agent = start_agent(binary, &variables(&plane, &gateway.url))?;
     within("the connection", plane.connected(INTEGRATION)).await?;
     within("three health checks", plane.until(|plane| plane.seen().health_checks >= 3)).await?;
     let fresh = agent.resident()?;
@@ -103,7 +110,7 @@ async fn idle(binary: &Path) -> io::Result<()> {
 async fn large(binary: &Path) -> io::Result<()> {
     let gateway = Gateway::start(&["large", &STAGES.to_string(), &DOCUMENT.to_string()]).await?;
     let plane = plane().await?;
-    let agent = Agent::start(binary, &variables(&plane, &gateway.url))?;
+    let mut agent = start_agent(binary, &variables(&plane, &gateway.url))?;
     within("the connection", plane.connected(INTEGRATION)).await?;
 
     let began = Instant::now();
@@ -155,7 +162,7 @@ async fn bare(url: &str) -> io::Result<Duration> {
 async fn calls(binary: &Path) -> io::Result<()> {
     let gateway = Gateway::start(&["demo"]).await?;
     let plane = plane().await?;
-    let agent = Agent::start(binary, &variables(&plane, &gateway.url))?;
+    let mut agent = start_agent(binary, &variables(&plane, &gateway.url))?;
     within("the connection", plane.connected(INTEGRATION)).await?;
     let mut meter = Meter { gateway: &gateway, before: BTreeMap::new() };
 
@@ -207,6 +214,7 @@ async fn plane() -> io::Result<Plane> {
 fn variables(plane: &Plane, gateway: &str) -> Vec<(&'static str, String)> {
     let token = format!("bearer {}", plane.token().expose_secret());
     vec![
+        ("FEDERATION_AGENT_LISTEN", "off".into()),
         ("gravitee_integration_connector_ws_endpoints_0", plane.url()),
         ("gravitee_integration_connector_ws_headers_0_name", "Authorization".into()),
         ("gravitee_integration_connector_ws_headers_0_value", token),
@@ -219,6 +227,12 @@ fn variables(plane: &Plane, gateway: &str) -> Vec<(&'static str, String)> {
         ("gravitee_integration_providers_0_configuration_burst", "1000".into()),
         ("gravitee_integration_providers_0_configuration_endpointUrl", gateway.into()),
     ]
+}
+
+/// What it logs is thrown away, unless somebody wants to see it.
+fn start_agent(binary: &Path, variables: &[(&str, String)]) -> io::Result<Agent> {
+    let show = std::env::args().any(|word| word == "--show");
+    Agent::start(binary, variables, if show { Stdio::inherit() } else { Stdio::null() })
 }
 
 async fn within<T>(what: &str, work: impl Future<Output = T>) -> io::Result<T> {

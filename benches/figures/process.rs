@@ -1,10 +1,6 @@
-//! The other processes: the agent as users run it, and the gateway's stand-in.
+//! The gateway's stand-in in a process of its own.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    process::Stdio,
-};
+use std::{io, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -40,62 +36,6 @@ impl Gateway {
         let state: serde_json::Value = serde_json::from_slice(&state).map_err(io::Error::other)?;
         let calls = state["calls"].as_object().into_iter().flatten();
         Ok(calls.filter_map(|(name, count)| Some((name.clone(), count.as_u64()?))).collect())
-    }
-}
-
-/// The agent, as a process.
-pub(crate) struct Agent {
-    child: Child,
-}
-
-impl Agent {
-    /// Starts it with exactly these variables; what it logs is thrown away.
-    pub(crate) fn start(binary: &Path, variables: &[(&str, String)]) -> io::Result<Self> {
-        let child = Command::new(binary)
-            .env_clear()
-            .envs(variables.iter().map(|(name, value)| (name, value)))
-            .env("FEDERATION_AGENT_LISTEN", "off")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(if std::env::args().any(|word| word == "--show") { Stdio::inherit() } else { Stdio::null() })
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Self { child })
-    }
-
-    /// Resident memory now and at its highest, in KiB, as the kernel tells it.
-    pub(crate) fn resident(&self) -> io::Result<Resident> {
-        let id = self.child.id().ok_or_else(|| io::Error::other("the agent has ended"))?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().trim_end_matches(" kB").parse().ok()
-        };
-        match (field("VmRSS:"), field("VmHWM:")) {
-            (Some(now), Some(highest)) => Ok(Resident { now, highest }),
-            _ => Err(io::Error::other("the kernel does not tell resident memory")),
-        }
-    }
-
-    /// Ends it and waits for that.
-    pub(crate) async fn end(mut self) -> io::Result<()> {
-        self.child.kill().await
-    }
-}
-
-/// Resident memory, in KiB.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Resident {
-    pub(crate) now: u64,
-    pub(crate) highest: u64,
-}
-
-/// The binary to be measured, and what it is.
-pub(crate) fn binary() -> (PathBuf, &'static str) {
-    let named = std::env::vars_os().find_map(|(name, value)| (name == "STATIC_BINARY").then_some(value));
-    match named {
-        Some(path) => (path.into(), "the static release binary"),
-        None => (env!("CARGO_BIN_EXE_federation-agent").into(), "this profile's binary, NOT the release: `make bench`"),
     }
 }
 

@@ -8,11 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     batch::{Batcher, halve},
+    guard::{Packed, Receipts},
     job::Room,
     scout::ENVELOPE,
 };
 use crate::{
-    exchange::{Command, CommandBody, EncodedApi, Status},
+    exchange::{Command, CommandBody, Status},
     link::AskError,
 };
 
@@ -30,7 +31,7 @@ const DONE_TRIES: u32 = 3;
 
 /// An API on its way, and the room in memory that it takes.
 pub(super) struct Item {
-    api: EncodedApi,
+    api: Packed,
     /// How often it was sent, and how often alone.
     sent: u32,
     alone: u32,
@@ -38,7 +39,7 @@ pub(super) struct Item {
 }
 
 impl Item {
-    pub(super) fn new(api: EncodedApi, room: Room) -> Self {
+    pub(super) fn new(api: Packed, room: Room) -> Self {
         Self { api, sent: 0, alone: 0, _room: room }
     }
 }
@@ -63,6 +64,8 @@ pub(super) struct Courier {
     /// The plane cannot be reached any more, or has given up the job.
     lost: bool,
     sent: Sent,
+    /// What the plane has taken and nobody has written down yet.
+    receipts: Receipts,
 }
 
 /// Why an INGEST failed.
@@ -77,7 +80,7 @@ enum Failure {
 
 impl Courier {
     pub(super) fn new(agent: Arc<Agent>, job_id: String, end: CancellationToken) -> Self {
-        Self { agent, job_id, end, lost: false, sent: Sent::default() }
+        Self { agent, job_id, end, lost: false, sent: Sent::default(), receipts: Receipts::default() }
     }
 
     /// Sends all `items`, then `done`.
@@ -103,7 +106,7 @@ impl Courier {
                 }
             };
             let Some(item) = item else { break };
-            let len = item.api.len();
+            let len = item.api.encoded.len();
             let mut ready: Vec<Vec<Item>> = batcher.push(item, len).into_iter().collect();
             if batcher.is_full() {
                 ready.push(batcher.take());
@@ -141,6 +144,12 @@ impl Courier {
             let failure = match self.ingest(&batch, false).await {
                 Ok(()) => {
                     self.sent.apis += batch.len();
+                    for item in batch {
+                        self.receipts.add(item.api);
+                    }
+                    if self.receipts.are_due() {
+                        self.write_receipts().await;
+                    }
                     continue;
                 }
                 Err(failure) => failure,
@@ -161,7 +170,7 @@ impl Courier {
             for mut item in batch {
                 item.alone += 1;
                 if item.is_hopeless(&failure) {
-                    self.sent.given_up.push((item.api.id().to_owned(), failure.why()));
+                    self.sent.given_up.push((item.api.encoded.id().to_owned(), failure.why()));
                 } else {
                     waiting.push(vec![item]);
                 }
@@ -177,6 +186,7 @@ impl Courier {
 
     /// Sends `done`: without it the plane's job stays open for minutes, and nobody can discover meanwhile.
     async fn finish(&mut self) {
+        self.write_receipts().await;
         let mut tries = 0;
         while !self.lost && tries < DONE_TRIES {
             match self.ingest(&[], true).await {
@@ -191,6 +201,11 @@ impl Courier {
         }
     }
 
+    /// What the plane has taken is what the next ingest must not lose.
+    async fn write_receipts(&mut self) {
+        self.agent.settings.guard.taken(self.agent.integration(), &self.job_id, &mut self.receipts).await;
+    }
+
     /// Sends one INGEST on the live session, waiting for one, and waits for its reply.
     async fn ingest(&self, items: &[Item], done: bool) -> Result<(), Failure> {
         let settings = &self.agent.settings;
@@ -198,7 +213,7 @@ impl Courier {
             id: uuid::Uuid::new_v4().to_string(),
             body: CommandBody::Ingest {
                 job_id: self.job_id.clone(),
-                apis: items.iter().map(|item| item.api.clone()).collect(),
+                apis: items.iter().map(|item| item.api.encoded.clone()).collect(),
                 done,
             },
         };

@@ -16,6 +16,7 @@ use super::{
     Agent,
     command::{Done, Outcome},
     fault::caught,
+    guard::{self, Verdict},
     patience::{Event, Lister},
     scout::names,
     shape::shape,
@@ -48,6 +49,8 @@ struct Progress {
     apis: Vec<Api>,
     failed: Vec<String>,
     left_out: usize,
+    /// APIs that an ingest would hold back: which, and what hangs on it.
+    held: Vec<String>,
     ended: Option<Result<(), (Class, String)>>,
 }
 
@@ -85,11 +88,20 @@ impl Agent {
             )));
         }
         let note = format!(
-            "{} APIs found, {} left out, {} sources failed{}",
+            "{} APIs found, {} left out, {} sources failed{}{}",
             progress.apis.len(),
             progress.left_out,
             progress.failed.len(),
-            if ended { "" } else { "; out of time, the list goes on" }
+            if ended { "" } else { "; out of time, the list goes on" },
+            if progress.held.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    "; an ingest holds back {}, since the plane would delete a plan: {}",
+                    progress.held.len(),
+                    names(&progress.held)
+                )
+            }
         );
         Ok(Done::new(ReplyBody::Discover(Some(Discovered { apis: progress.apis.clone(), partial: !ended })), note))
     }
@@ -130,6 +142,7 @@ impl Agent {
 
     /// Lists into `listing`, and keeps it alive as long as it is of use.
     async fn follow(self: &Arc<Self>, listing: &Listing, id: String) {
+        let view = self.settings.guard.view(self.integration()).await;
         let call = Call { id, deadline: Instant::now() + LISTING, cancel: listing.cancel.clone() };
         let mut lister = Lister::begin(self, &self.background, call);
         let mut ids = HashSet::new();
@@ -140,8 +153,14 @@ impl Agent {
             };
             match find {
                 Found::Api(one) if ids.insert(one.api.unique_id.clone()) => {
+                    let verdict = view.verdict(&one.api);
                     let api = preview(one.api);
-                    listing.progress.send_modify(|progress| progress.apis.push(api));
+                    listing.progress.send_modify(|progress| {
+                        progress.apis.push(api);
+                        if let Verdict::HoldBack(loss) = verdict {
+                            progress.held.push(loss.to_string());
+                        }
+                    });
                 }
                 Found::Api(_) => {}
                 Found::LeftOut { what, why } => {
@@ -154,7 +173,10 @@ impl Agent {
                 }
             }
         };
-        self.tell_list(&ended, &listing.progress.borrow().failed);
+        {
+            let progress = listing.progress.borrow();
+            self.tell_list(&ended, &progress.failed, progress.held.len());
+        }
         let useful = ended.is_ok();
         let ended = ended.map_err(|error| (error.class(), error.sentence().to_owned()));
         listing.progress.send_modify(|progress| progress.ended = Some(ended));
@@ -182,13 +204,20 @@ impl Agent {
         format!("{source}: {}: {error}", error.class().word())
     }
 
-    /// What a list says about the gateway's health.
-    pub(super) fn tell_list(&self, ended: &Result<(), Error>, failed: &[String]) {
+    /// What a list says about the gateway's health; `held` APIs of it are held back from an ingest.
+    pub(super) fn tell_list(&self, ended: &Result<(), Error>, failed: &[String], held: usize) {
+        let mut sentences = Vec::new();
         match ended {
-            Err(error) => self.tell_health(Some(format!("{}: {error}", error.class().word()))),
-            Ok(()) if failed.is_empty() => self.tell_health(None),
-            Ok(()) => self.tell_health(Some(names(failed))),
+            // Of a list that failed nothing is known: what was held back before still is.
+            Err(error) => return self.tell_health(Some(format!("{}: {error}", error.class().word()))),
+            Ok(()) if failed.is_empty() => {}
+            Ok(()) => sentences.push(names(failed)),
         }
+        self.held_back.store(held, Ordering::Relaxed);
+        if held > 0 {
+            sentences.push(guard::health(held));
+        }
+        self.tell_health((!sentences.is_empty()).then(|| sentences.join("; ")));
     }
 }
 

@@ -20,7 +20,7 @@ impl Agent {
     /// cancelled and undone, and nothing new is begun.
     ///
     /// Done as soon as nothing is left; what comes in later is carried out still, and may be drained again. `false`:
-    /// something did not end in time.
+    /// something did not end in time; see [`settled`](Self::settled).
     pub async fn drain(self: &Arc<Self>, limit: Duration) -> bool {
         let start = tokio::time::Instant::now();
         self.draining.cancel();
@@ -29,19 +29,28 @@ impl Agent {
         if timeout_at(start + limit.saturating_sub(undoing), self.tracker.wait()).await.is_ok() {
             return true;
         }
-        tracing::warn!(
-            integration = self.integration(),
-            tasks = self.tracker.len(),
-            "the time to finish is over: what is under way is cancelled and undone"
-        );
+        if !self.give_up.is_cancelled() {
+            tracing::warn!(
+                integration = self.integration(),
+                tasks = self.tracker.len(),
+                "the time to finish is over: what is under way is cancelled and undone"
+            );
+        }
         self.give_up.cancel();
-        if timeout_at(start + limit, self.tracker.wait()).await.is_ok() {
+        timeout_at(start + limit, self.tracker.wait()).await.is_ok()
+    }
+
+    /// The last word before the process ends: whether all has ended. What has not is named, since nobody else will.
+    pub fn settled(&self) -> bool {
+        if self.is_idle() {
             return true;
         }
+        let subscriptions = self.lanes.busy();
         tracing::error!(
             integration = self.integration(),
             tasks = self.tracker.len(),
-            "not everything could be ended or undone in time; look for grants of the last commands in the gateway"
+            subscriptions = subscriptions.join(", "),
+            "not everything could be ended or undone in time; look for grants of these subscriptions in the gateway"
         );
         false
     }

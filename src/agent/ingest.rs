@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{
     Agent,
     command::{Done, Effect, Outcome},
+    guard,
     job::Seat,
     scout::{Pace, Read, Scout, Step, names},
     shutting_down,
@@ -13,7 +14,7 @@ use super::{
 use crate::{
     exchange::{Limits, ReplyBody, StartedIngest},
     link::State,
-    model::Error,
+    model::{Class, Error},
     provider::Call,
 };
 
@@ -43,7 +44,8 @@ impl Agent {
         }
         // From here on an older job ends: it sends its `done` while this one looks for its APIs.
         let seat = self.jobs.take(&self.draining);
-        let mut scout = Scout::begin(self, job_id, api_ids, self.give_up.child_token(), self.limits().message);
+        let view = self.settings.guard.view(self.integration()).await;
+        let mut scout = Scout::begin(self, view, job_id, api_ids, self.give_up.child_token(), self.limits().message);
         let mut probes = Probes::default();
         let total = tokio::select! {
             biased;
@@ -54,12 +56,20 @@ impl Agent {
         };
         let started = StartedIngest { job_id: job_id.to_owned(), total };
         let note = format!(
-            "job {job_id} of {total} APIs{}{}",
+            "job {job_id} of {total} APIs{}{}{}{}",
             if scout.is_listing() { "; out of time, the list goes on" } else { "" },
             if scout.counts.missing.is_empty() {
                 String::new()
             } else {
                 format!("; {} that were asked for do not exist", scout.counts.missing.len())
+            },
+            match scout.counts.held.len() {
+                0 => String::new(),
+                held => format!("; {held} are held back"),
+            },
+            match scout.counts.let_go.len() {
+                0 => String::new(),
+                let_go => format!("; {let_go} lose plans and are let go: {}", names(&scout.counts.let_go)),
             }
         );
         let effect = if total == 0 {
@@ -104,6 +114,10 @@ async fn survey(scout: &mut Scout, probes: &mut Probes, call: &Call) -> Result<u
     let found = u32::try_from(scout.counts.matched).unwrap_or(u32::MAX);
     if scout.is_listing() {
         return Ok(found.max(1));
+    }
+    if found == 0 && !scout.counts.held.is_empty() {
+        // A total of zero would be shown as an ingest that went well.
+        return Err(Error::new(Class::Conflict, guard::held_back(&scout.counts.held)));
     }
     if found == 0 && !scout.counts.failed.is_empty() {
         return Err(Error::unavailable(format!(

@@ -12,11 +12,12 @@ use super::{
     Agent,
     courier::{Courier, Item, Sent},
     fault::caught,
+    guard::{self, Packed},
     ingest::Prepared,
     patience::dropped,
     scout::{Counts, Pace, Read, Scout, Step, names},
 };
-use crate::{exchange::EncodedApi, link::Session, model::Error};
+use crate::{link::Session, model::Error};
 
 /// How long a job waits before it reads once more what could not be read.
 const SECOND_TRY: Duration = Duration::from_secs(5);
@@ -99,9 +100,14 @@ impl Agent {
             fed: Fed::default(),
         };
         let feeding = self.tracker.spawn(caught(async move { Ok(feeder.run(reads).await) }));
+        // At a shutdown the plane is left a part of its time only: a `done` that never comes costs it five minutes.
+        let hurried = async {
+            self.draining.cancelled().await;
+            tokio::time::sleep(self.settings.drain / 4).await;
+        };
         tokio::select! {
             () = tokio::time::sleep(self.settings.ingest_pause) => {}
-            () = self.give_up.cancelled() => {}
+            () = hurried => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
         let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());
@@ -123,11 +129,25 @@ impl Agent {
         let (apis, gone, left_out) = (sent.apis, fed.gone.len(), fed.left_out.len());
         let cut = fed.counts.matched.saturating_sub(apis + gone + missing.len());
         let (given_up, skipped, failed) = (sent.given_up.len(), fed.counts.missing.len(), fed.counts.failed.len());
-        if missing.is_empty() && cut == 0 && sent.acknowledged && fed.broken.is_none() && !ended {
+        let (held_back, let_go) = (fed.counts.held.len(), fed.counts.let_go.len());
+        if let_go > 0 {
+            let word = self.settings.guard.plan_loss().word();
+            tracing::warn!(
+                integration,
+                job,
+                let_go,
+                "handed over although the plane deletes plans for it, as FEDERATION_AGENT_PLAN_LOSS={word} lets it: {}",
+                names(&fed.counts.let_go)
+            );
+        }
+        if held_back == 0 && missing.is_empty() && cut == 0 && sent.acknowledged && fed.broken.is_none() && !ended {
             tracing::info!(integration, job, total, apis, gone, skipped, failed, "ingest done");
             return;
         }
         let mut words = Vec::new();
+        if held_back > 0 {
+            words.push(guard::held_back(&fed.counts.held));
+        }
         if !missing.is_empty() {
             words.push(format!("not handed over: {}", names(&missing)));
         }
@@ -153,6 +173,7 @@ impl Agent {
             given_up,
             skipped,
             failed,
+            held_back,
             "ingest incomplete: {}",
             words.join("; ")
         );
@@ -203,7 +224,14 @@ impl Feeder {
 
     async fn settle(&mut self, read: Read, later: Option<&mut Vec<crate::provider::Listed>>) {
         match read {
-            Read::Ready(api) => self.hand_over(api).await,
+            Read::Ready(api) => {
+                self.scout.counts.let_go.extend(api.loss.clone());
+                self.hand_over(api).await;
+            }
+            Read::Held(loss) => {
+                self.scout.counts.matched -= 1;
+                self.scout.counts.held.push(loss);
+            }
             Read::Gone(id) => self.fed.gone.push(id),
             Read::Denied(id, error) | Read::Broken(id, error) => {
                 self.fed.left_out.push((id, error.sentence().to_owned()));
@@ -217,8 +245,8 @@ impl Feeder {
     }
 
     /// Waits for room, then hands `api` to the courier. Back-pressure begins here.
-    async fn hand_over(&mut self, api: EncodedApi) {
-        let units = u32::try_from(api.len().min(self.most).div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+    async fn hand_over(&mut self, api: Packed) {
+        let units = u32::try_from(api.encoded.len().min(self.most).div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
         // Neither is closed before this ends, unless the job is ended.
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(units).await else { return };
         self.items.send(Item::new(api, room)).await.ok();

@@ -12,6 +12,7 @@ mod courier;
 mod discover;
 mod drain;
 mod fault;
+pub mod guard;
 mod ingest;
 mod job;
 mod lanes;
@@ -26,12 +27,17 @@ mod tests;
 
 use std::{
     collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use guard::Guard;
 
 use crate::{
     exchange::{Command, CommandBody, Reply, Status},
@@ -61,10 +67,12 @@ pub struct AgentSettings {
     pub reply_wait: Duration,
     /// How long work may go on after SIGTERM.
     pub drain: Duration,
+    /// Keeps an ingest from making the plane delete plans.
+    pub guard: Guard,
 }
 
 impl AgentSettings {
-    /// Those of `process`, for the integration `integration_id`.
+    /// Those of `process`, for the integration `integration_id`; the guard knows of this life of the process only.
     pub fn new(integration_id: impl Into<String>, process: &Process) -> Self {
         Self {
             integration_id: integration_id.into(),
@@ -75,6 +83,7 @@ impl AgentSettings {
             batch_wait: process.batch_wait,
             reply_wait: process.reply_wait,
             drain: process.drain,
+            guard: Guard::in_memory(process.plan_loss),
         }
     }
 }
@@ -100,6 +109,8 @@ pub struct Agent {
     /// The subscriptions that are being settled.
     settling: Mutex<HashSet<String>>,
     health: watch::Sender<Option<String>>,
+    /// How many APIs the last list would not let into an ingest.
+    held_back: AtomicUsize,
 }
 
 impl Agent {
@@ -126,6 +137,7 @@ impl Agent {
             jobs: job::Jobs::default(),
             settling: Mutex::default(),
             health: watch::Sender::new(None),
+            held_back: AtomicUsize::new(0),
         })
     }
 
@@ -133,6 +145,11 @@ impl Agent {
     /// was whole, else which sources failed and why.
     pub fn health_detail(&self) -> watch::Receiver<Option<String>> {
         self.health.subscribe()
+    }
+
+    /// How many APIs are held back from ingests, since the plane would delete a plan of them; as of the last list.
+    pub fn held_back(&self) -> usize {
+        self.held_back.load(Ordering::Relaxed)
     }
 
     fn integration(&self) -> &str {

@@ -2,7 +2,7 @@
 //! came of each. Used before the START_INGEST reply (one API of each source is tried) and for the job itself.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +15,7 @@ use super::{
     Agent,
     discover::LISTING,
     fault::caught,
+    guard::{Packed, Verdict, View},
     patience::{Event, Lister, patient},
     shape::shape,
 };
@@ -44,6 +45,10 @@ pub(super) struct Scout {
     wanted: Option<HashSet<String>>,
     seen: HashSet<String>,
     sources: HashSet<Arc<str>>,
+    /// Which plans the plane has.
+    view: Arc<View>,
+    /// The APIs that are held back, also when nobody asks for them, by [`Api::unique_id`](crate::model::Api::unique_id).
+    losing: HashSet<String>,
     /// The first API of each source, to be tried first.
     first: VecDeque<Listed>,
     rest: VecDeque<Listed>,
@@ -62,12 +67,18 @@ pub(super) struct Counts {
     pub(super) failed: Vec<String>,
     /// Ids that were asked for and do not exist.
     pub(super) missing: Vec<String>,
+    /// APIs that are held back, since the plane would delete a plan: which, and what hangs on it.
+    pub(super) held: Vec<String>,
+    /// APIs that are handed over all the same.
+    pub(super) let_go: BTreeSet<String>,
 }
 
 /// What came of reading an API.
 pub(super) enum Read {
     /// In its final bytes.
-    Ready(EncodedApi),
+    Ready(Packed),
+    /// It has lost a plan since it was listed.
+    Held(String),
     /// It no longer exists.
     Gone(String),
     /// The right is missing.
@@ -107,6 +118,7 @@ impl Scout {
     /// Begins to list. `api_ids` are the ones to be handed over, all when empty; a message takes `message` bytes.
     pub(super) fn begin(
         agent: &Arc<Agent>,
+        view: View,
         job_id: &str,
         api_ids: &[String],
         cancel: CancellationToken,
@@ -124,6 +136,8 @@ impl Scout {
             wanted: (!api_ids.is_empty()).then(|| api_ids.iter().cloned().collect()),
             seen: HashSet::new(),
             sources: HashSet::new(),
+            view: Arc::new(view),
+            losing: HashSet::new(),
             first: VecDeque::new(),
             rest: VecDeque::new(),
             running: FuturesUnordered::new(),
@@ -171,9 +185,20 @@ impl Scout {
     fn take(&mut self, found: Found) {
         match found {
             Found::Api(listed) => {
+                let verdict = self.view.verdict(&listed.api);
+                if let Verdict::HoldBack(_) = &verdict {
+                    self.losing.insert(listed.api.unique_id.clone());
+                }
                 let asked_for = self.wanted.as_mut().is_none_or(|wanted| wanted.remove(&listed.api.id));
                 if !asked_for || !self.seen.insert(listed.api.unique_id.clone()) {
                     return;
+                }
+                match verdict {
+                    Verdict::Send => {}
+                    Verdict::HoldBack(loss) => return self.counts.held.push(loss.to_string()),
+                    Verdict::LetGo(loss) => {
+                        self.counts.let_go.insert(loss.to_string());
+                    }
                 }
                 self.counts.matched += 1;
                 if self.sources.insert(Arc::clone(&listed.source)) {
@@ -193,7 +218,7 @@ impl Scout {
     }
 
     fn list_ended(&mut self, ended: &Result<(), Error>) {
-        self.agent.tell_list(ended, &self.counts.failed);
+        self.agent.tell_list(ended, &self.counts.failed, self.losing.len());
         let mut missing: Vec<String> = self.wanted.take().into_iter().flatten().collect();
         missing.sort_unstable();
         if ended.is_ok() && !missing.is_empty() {
@@ -220,7 +245,7 @@ impl Scout {
                 cancel: self.cancel.child_token(),
             };
             let agent = Arc::clone(&self.agent);
-            let reading = read(agent, call.clone(), Box::new(listed), self.longest);
+            let reading = read(agent, Arc::clone(&self.view), call.clone(), Box::new(listed), self.longest);
             let task = self.agent.tracker.spawn(caught(async move { Ok(reading.await) }));
             self.running.push(Box::pin(async move {
                 patient(&call, task).await.unwrap_or_else(|error| Read::Broken(id, error))
@@ -237,7 +262,7 @@ async fn next_of(list: &mut Option<Lister>) -> Event {
 }
 
 /// Reads one API, brings it into shape and into its final bytes; the original is dropped at once.
-async fn read(agent: Arc<Agent>, call: Call, listed: Box<Listed>, longest: usize) -> Read {
+async fn read(agent: Arc<Agent>, view: Arc<View>, call: Call, listed: Box<Listed>, longest: usize) -> Read {
     let id = listed.api.id.clone();
     let mut api = match agent.provider.read(&call, &listed).await {
         Ok(api) => api,
@@ -268,9 +293,16 @@ async fn read(agent: Arc<Agent>, call: Call, listed: Box<Listed>, longest: usize
             names(&changes)
         );
     }
+    // A gateway may tell more of an API when it is read, and a plan may have gone since the list.
+    let loss = match view.verdict(&api) {
+        Verdict::Send => None,
+        Verdict::LetGo(loss) => Some(loss.to_string()),
+        Verdict::HoldBack(loss) => return Read::Held(loss.to_string()),
+    };
+    let packed = |encoded, api| Read::Ready(Packed::new(encoded, api, loss));
     let encoded = EncodedApi::new(&api);
     if encoded.len() <= longest {
-        return Read::Ready(encoded);
+        return packed(encoded, &api);
     }
     tracing::warn!(
         integration = agent.integration(),
@@ -281,14 +313,16 @@ async fn read(agent: Arc<Agent>, call: Call, listed: Box<Listed>, longest: usize
     );
     api.documents.clear();
     let encoded = EncodedApi::new(&api);
-    if encoded.len() <= longest { Read::Ready(encoded) } else { Read::TooLong(id) }
+    if encoded.len() <= longest { packed(encoded, &api) } else { Read::TooLong(id) }
 }
 
 /// The first of `names`, and how many more there are.
-pub(super) fn names(names: &[String]) -> String {
+pub(super) fn names<'a>(names: impl IntoIterator<Item = &'a String, IntoIter: ExactSizeIterator>) -> String {
     const SHOWN: usize = 20;
-    let shown = names[..names.len().min(SHOWN)].join(", ");
-    match names.len().saturating_sub(SHOWN) {
+    let names = names.into_iter();
+    let count = names.len();
+    let shown = names.take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(SHOWN) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

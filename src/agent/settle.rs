@@ -54,7 +54,7 @@ impl Agent {
             }
             let count = |state| contents.records.iter().filter(|record| record.state == state).count();
             let unsettled = contents.records.iter().filter(|record| record.state.is_unsettled());
-            let unsettled: Vec<&str> = unsettled.map(|record| record.subscription.as_str()).collect();
+            let unsettled: Vec<_> = unsettled.map(|record| (record.subscription.as_str(), record.tries)).collect();
             let (live, unconfirmed) = (count(State::Live), count(State::Unconfirmed));
             let waiting = count(State::Leftover) + count(State::Stuck);
             let integration = agent.integration();
@@ -71,34 +71,40 @@ impl Agent {
                     unsettled.len()
                 );
             }
-            for subscription in unsettled {
-                agent.settle_later(subscription);
+            for (subscription, tries) in unsettled {
+                agent.settle_after(subscription, tries);
             }
         });
     }
 
     /// Settles `subscription` in the background, unless that is under way.
     pub(super) fn settle_later(self: &Arc<Self>, subscription: &str) {
+        self.settle_after(subscription, 0);
+    }
+
+    /// The same for one that was being tried when the process died, so many times.
+    fn settle_after(self: &Arc<Self>, subscription: &str, deaths: u32) {
         if !self.settling().insert(subscription.to_owned()) {
             return;
         }
         let (agent, subscription) = (Arc::clone(self), subscription.to_owned());
         self.background.spawn(async move {
-            // A fault has been told; the next start tries again, three times at most.
             let settling = caught(async {
-                agent.settle_on(&subscription).await;
-                Ok(())
+                let ended = agent.ended_within(suspicion(deaths)).await;
+                Ok(!ended && agent.settle_on(&subscription, deaths > 0).await)
             });
-            let _ = settling.await;
-            agent.settling().remove(&subscription);
+            // A fault has been told; the next start tries again, three times at most.
+            if !settling.await.unwrap_or(false) {
+                agent.settling().remove(&subscription);
+            }
         });
     }
 
-    /// Tries until nothing is left to do, or the process ends: what is left then stands in the journal.
-    async fn settle_on(self: &Arc<Self>, subscription: &str) {
+    /// Tries until nothing is left to do; `false` when the process ends before: what is left stands in the journal.
+    async fn settle_on(self: &Arc<Self>, subscription: &str, suspect: bool) -> bool {
         let (mut passing, mut person) = (PASSING.0, PERSON.0);
         loop {
-            let Err(error) = self.settle_once(subscription).await else { return };
+            let Err(error) = self.settle_once(subscription, suspect).await else { return true };
             let pause = match error.class() {
                 Class::Denied => doubled(&mut person, PERSON.1),
                 _ => doubled(&mut passing, PASSING.1),
@@ -110,15 +116,19 @@ impl Agent {
                 "what was left of a subscription is not removed yet, next try in {}: {error}",
                 humantime::format_duration(pause)
             );
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.draining.cancelled() => return,
+            if self.ended_within(pause).await {
+                return false;
             }
         }
     }
 
-    async fn settle_once(self: &Arc<Self>, subscription: &str) -> Result<(), Error> {
-        let _turn = self.lanes.alone(subscription).await;
+    /// Waits for `pause`; whether the process began to end meanwhile.
+    async fn ended_within(&self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.draining.cancelled()).await.is_ok()
+    }
+
+    async fn settle_once(self: &Arc<Self>, subscription: &str, suspect: bool) -> Result<(), Error> {
+        let _turn = self.lanes.settling(subscription, suspect).await;
         let call = Call {
             id: format!("settle-{subscription}"),
             deadline: Instant::now() + BUDGET,
@@ -295,6 +305,16 @@ impl Agent {
             let _ = page.put(Record { why, ..record }).await;
         }
         error
+    }
+}
+
+/// How long a grant waits during whose settling the process has died: so that one that was only near does not get the
+/// blame, suspects are tried last, alone, and not again and again while the process dies for other reasons.
+fn suspicion(deaths: u32) -> Duration {
+    match deaths {
+        0 => Duration::ZERO,
+        1 => Duration::from_secs(2),
+        _ => Duration::from_mins(1),
     }
 }
 

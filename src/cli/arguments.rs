@@ -1,12 +1,13 @@
 //! What may be said on the command line. Help texts are read by people in a hurry: what it does, what it needs, how it
 //! ends, an example.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::config;
+use crate::journal::State;
 
 /// The version and, when it is known, the commit.
 pub(super) const VERSION: &str = env!("FEDERATION_AGENT_VERSION");
@@ -120,6 +121,16 @@ Examples:
         integration: Option<String>,
     },
 
+    /// List the keys that subscriptions have; compare them with the gateway and the plane
+    ///
+    /// Alone it reads the journal in FEDERATION_AGENT_DATA_DIR and asks nobody, also beside a running agent. With
+    /// --orphans it asks the gateways for the keys that bear this integration's name or stand in the journal, and says
+    /// where the two differ. With --subscriptions it adds what the plane has accepted: a key without a subscription, a
+    /// subscription without a key, a key of a subscription that is paused or has expired. It changes nothing;
+    /// `grants revoke` does, one key at a time.
+    #[command(args_conflicts_with_subcommands = true, after_long_help = GRANTS)]
+    Grants(Box<Grants>),
+
     /// Show the whole of it on this machine: a plane, a gateway, and the agent between them
     ///
     /// Starts a management plane and an AWS API Gateway stand-in on loopback ports, puts the real agent between them
@@ -148,6 +159,91 @@ Examples:
         /// For which shell
         shell: Shell,
     },
+}
+
+const GRANTS: &str = "\
+Examples:
+  federation-agent grants
+  federation-agent grants --output json | jq -r '.[] | select(.state == \"unconfirmed\").keyId'
+  federation-agent grants --state stuck,leftover
+  federation-agent grants --orphans
+  federation-agent grants --subscriptions subscriptions.json      docs/grants.md: how to make it
+  ./subscriptions.sh | federation-agent grants --subscriptions -
+  docker exec agent federation-agent grants
+
+Exit codes:
+  0  everything was read; with --orphans or --subscriptions: and nothing is amiss
+  1  something could not be read, or is amiss; the output says what
+  2  the settings, the arguments or the export are wrong; stderr says what";
+
+/// What `grants` looks at, or does.
+#[derive(Debug, Args)]
+pub(super) struct Grants {
+    #[command(subcommand)]
+    pub(super) action: Option<GrantsAction>,
+    /// How the result is printed: for people or for machines
+    #[arg(short, long, value_enum, default_value_t = TableOutput::Table)]
+    pub(super) output: TableOutput,
+    /// Only this one: N of gravitee_integration_providers_N, or its integration id
+    #[arg(short, long, value_name = "N|ID")]
+    pub(super) integration: Option<String>,
+    /// Only grants in one of these states
+    #[arg(
+        short, long, value_name = "STATE", value_delimiter = ',', value_parser = state,
+        conflicts_with_all = ["orphans", "subscriptions"]
+    )]
+    pub(super) state: Vec<State>,
+    /// Compare the journal with the gateway; needs its settings and a right of its own (AWS: iam/find-leftovers.json)
+    #[arg(long)]
+    pub(super) orphans: bool,
+    /// Compare journal and gateway with this export of the plane's subscriptions (`-`: stdin); may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(super) subscriptions: Vec<PathBuf>,
+}
+
+/// What `grants` does.
+#[derive(Debug, Subcommand)]
+pub(super) enum GrantsAction {
+    /// Remove one credential from the gateway, and say what was done
+    ///
+    /// For what waits for a person: a grant that is stuck, left over or unconfirmed, and a key that bears this
+    /// integration's name and is not in the journal. Holds the grant's page of the journal meanwhile, so that no running
+    /// agent works on the same. The plane is not told: a grant that it still shows as accepted is better ended there, by
+    /// closing the subscription. Keys that are not this integration's are refused.
+    #[command(after_long_help = "\
+Examples:
+  federation-agent grants revoke --dry-run 7k3b9x2m1q
+  federation-agent grants revoke 7k3b9x2m1q
+  federation-agent grants revoke 0f4c9a52-6a3e-4b5d-9d0e-2f1f3f6f7a11      by the subscription, when it has one grant
+
+Exit codes:
+  0  it is gone, or was not there any more
+  1  it is not, and stderr says why
+  2  it was refused, or the settings or the arguments are wrong; nothing was done")]
+    Revoke {
+        /// The key's id in the gateway, the subscription's id in the plane, or the grant's id in the journal
+        #[arg(value_name = "KEY|SUBSCRIPTION")]
+        which: String,
+        /// Only in this one: N of gravitee_integration_providers_N, or its integration id
+        #[arg(short, long, value_name = "N|ID")]
+        integration: Option<String>,
+        /// Also when an application may be using it: it is live, or opens a plan and is not in the journal
+        #[arg(long)]
+        live: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// A state by its word.
+fn state(word: &str) -> Result<State, String> {
+    let known = State::ALL.iter().filter(|state| **state != State::Gone);
+    known
+        .clone()
+        .find(|state| state.word() == word)
+        .copied()
+        .ok_or_else(|| format!("there is: {}", known.map(|state| state.word()).collect::<Vec<_>>().join(", ")))
 }
 
 /// One of the demo's peers, alone.

@@ -1,6 +1,6 @@
 //! `discover`: what the plane would be shown, without a plane.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
 
 use comfy_table::{ColumnConstraint, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,9 +13,12 @@ use super::{
     exit::{Exit, Stop},
     gateways::{self, Gateway},
     start::{self, Habit},
-    terminal::{self, Mark, Terminal},
+    terminal::{self, Mark, Terminal, printable},
+    wiring,
 };
 use crate::{
+    agent::guard::{Guard, Loss, Verdict},
+    journal::{Files, Journal},
     model::{Api, Error, MetadataFormat, PlanSecurity},
     provider::{Call, Found, Listed},
     settings::Environment,
@@ -27,8 +30,11 @@ const PATIENCE: Duration = Duration::from_mins(30);
 const QUEUE: usize = 64;
 
 /// What one gateway told.
+#[derive(Default)]
 struct Told {
     apis: Vec<Listed>,
+    /// What the plane would delete of an API, and whether an ingest hands it over all the same; by its unique id.
+    losses: BTreeMap<String, (Loss, bool)>,
     left_out: Vec<(String, String)>,
     failed: Vec<(String, Error)>,
     error: Option<Error>,
@@ -43,10 +49,12 @@ pub(super) fn discover(
     start::log(&process, environment, Habit::Quiet)?;
     start::runtime()?.block_on(async {
         let cancel = start::cancelled_by_signal()?;
+        // Without looking whether the folder may be written: nothing is, here.
+        let guard = wiring::guard(&process, &Journal::new(Arc::new(Files::new(&process.data_dir))));
         let mut documents = Vec::new();
         let mut all_well = true;
         for (n, gateway) in gateways.iter().enumerate() {
-            let told = ask(gateway, &cancel).await;
+            let told = ask(gateway, &guard, &cancel).await;
             if cancel.is_cancelled() {
                 return Err(Stop::failed("stopped by a signal before everything was read"));
             }
@@ -68,15 +76,24 @@ pub(super) fn discover(
     })
 }
 
-async fn ask(gateway: &Gateway, cancel: &CancellationToken) -> Told {
+async fn ask(gateway: &Gateway, guard: &Guard, cancel: &CancellationToken) -> Told {
+    let view = guard.view(&gateway.integration.id).await;
     let call = Call { id: "discover".into(), deadline: Instant::now() + PATIENCE, cancel: cancel.clone() };
     let (found, mut finds) = mpsc::channel(QUEUE);
     let bar = progress();
-    let mut told = Told { apis: Vec::new(), left_out: Vec::new(), failed: Vec::new(), error: None };
+    let mut told = Told::default();
     let gather = async {
         while let Some(find) = finds.recv().await {
             match find {
-                Found::Api(listed) => told.apis.push(*listed),
+                Found::Api(listed) => {
+                    let loss = match view.verdict(&listed.api) {
+                        Verdict::Send => None,
+                        Verdict::HoldBack(loss) => Some((loss, false)),
+                        Verdict::LetGo(loss) => Some((loss, true)),
+                    };
+                    told.losses.extend(loss.map(|loss| (listed.api.unique_id.clone(), loss)));
+                    told.apis.push(*listed);
+                }
                 Found::LeftOut { what, why } => told.left_out.push((what, why)),
                 Found::Failed { source, error } => told.failed.push((source, error)),
             }
@@ -121,6 +138,14 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
         let of = source.map(|source| printable(&format!(" in {source}"))).unwrap_or_default();
         terminal::say(format_args!("{} {noun} found{of}, {} left out.", told.apis.len(), told.left_out.len()));
     }
+    for (loss, let_go) in told.losses.values() {
+        let what = if *let_go {
+            "an ingest hands it over, and the plane deletes the plan with its subscriptions and keys"
+        } else {
+            "an ingest holds it back, since the plane would delete the plan with its subscriptions and keys"
+        };
+        terminal::say(format_args!("{} {}", terminal.mark(Mark::Bad), printable(&format!("{loss}: {what}"))));
+    }
     for (what, why) in &told.left_out {
         terminal::say(format_args!("{} {}", terminal.mark(Mark::Doubtful), printable(&format!("{what}: {why}"))));
     }
@@ -153,16 +178,11 @@ fn table(apis: &[Listed], with_source: bool) -> Table {
     table
 }
 
-/// What somebody else wrote, fit for a terminal: no control characters.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 fn document(gateway: &Gateway, told: &Told) -> Value {
     json!({
         "integration": gateway.integration.id,
         "provider": gateway.integration.kind,
-        "apis": told.apis.iter().map(api).collect::<Vec<_>>(),
+        "apis": told.apis.iter().map(|listed| api(listed, told.losses.get(&listed.api.unique_id))).collect::<Vec<_>>(),
         "leftOut": told.left_out.iter().map(|(what, why)| json!({ "what": what, "why": why })).collect::<Vec<_>>(),
         "failed": told.failed.iter()
             .map(|(source, error)| json!({ "source": source, "class": error.class().word(), "error": error.sentence() }))
@@ -172,7 +192,7 @@ fn document(gateway: &Gateway, told: &Told) -> Value {
     })
 }
 
-fn api(listed: &Listed) -> Value {
+fn api(listed: &Listed, loss: Option<&(Loss, bool)>) -> Value {
     let api = &listed.api;
     json!({
         "uniqueId": api.unique_id,
@@ -188,6 +208,12 @@ fn api(listed: &Listed) -> Value {
             "description": plan.description,
             "security": security(plan.security),
             "characteristics": plan.characteristics,
+        })).collect::<Vec<_>>(),
+        "heldBack": loss.is_some_and(|(_, let_go)| !let_go),
+        "lostPlans": loss.map(|(loss, _)| &loss.plans).into_iter().flatten().map(|plan| json!({
+            "id": plan.id,
+            "name": plan.name,
+            "liveGrants": plan.grants,
         })).collect::<Vec<_>>(),
         "metadata": api.metadata.iter().map(|entry| json!({
             "name": entry.name,

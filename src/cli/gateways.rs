@@ -104,6 +104,15 @@ fn add(faults: &mut Faults, more: Faults) {
 
 /// The gateways for a command that needs no plane; `only` is N or the integration's id.
 pub(super) fn load(environment: &Environment, only: Option<&str>) -> Result<(Process, Vec<Gateway>), Stop> {
+    let (process, gateways, ..) = load_beside(environment, only)?;
+    Ok((process, gateways))
+}
+
+/// The same, and the ids of the integrations that were not asked for.
+pub(super) fn load_beside(
+    environment: &Environment,
+    only: Option<&str>,
+) -> Result<(Process, Vec<Gateway>, Vec<String>), Stop> {
     let Draft { process, integrations, warnings, mut faults, .. } = settings::draft_of_gateways(environment, &kinds());
     let gateways = build(integrations, &process, &mut faults);
     if !faults.0.is_empty() {
@@ -114,17 +123,15 @@ pub(super) fn load(environment: &Environment, only: Option<&str>) -> Result<(Pro
     }
     let known: Vec<String> =
         gateways.iter().map(|Gateway { integration: one, .. }| format!("{} ({})", one.index, one.id)).collect();
-    let wanted: Vec<Gateway> = gateways
-        .into_iter()
-        .filter(|Gateway { integration: one, .. }| {
-            only.is_none_or(|only| one.id == only || one.index.to_string() == only)
-        })
-        .collect();
+    let (wanted, others): (Vec<Gateway>, Vec<Gateway>) = gateways.into_iter().partition(|gateway| {
+        let one = &gateway.integration;
+        only.is_none_or(|only| one.id == only || one.index.to_string() == only)
+    });
     if let (Some(only), []) = (only, wanted.as_slice()) {
         return Err(Stop::usage(format_args!(
             "--integration {only}: no such provider is configured; there is: {}",
             known.join(", ")
         )));
     }
-    Ok((process, wanted))
+    Ok((process, wanted, others.into_iter().map(|other| other.integration.id).collect()))
 }

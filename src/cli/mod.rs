@@ -8,6 +8,7 @@ mod demo;
 mod discover;
 mod exit;
 mod gateways;
+mod grants;
 mod health;
 mod iam;
 mod memory;
@@ -41,6 +42,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         Command::Completions { shell } => completions::completions(shell),
         Command::Discover { output, integration } => discover::discover(environment, output, integration.as_deref()),
         Command::Iam { integration } => iam::iam(environment, integration.as_deref()),
+        Command::Grants(asked) => grants::grants(environment, &asked),
         Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
         Command::Run => run::run(environment),
         Command::Check { output } => check::check(environment, output),

@@ -64,7 +64,9 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     let count = gateways.len();
     let identities: Vec<_> =
         gateways.iter().map(|gateway| (gateway.integration.id.clone(), Arc::clone(&gateway.provider))).collect();
-    let running = Running::start(&connector, &process, &network, gateways, &Journal::in_memory(), &board)?;
+    let journal = Journal::at(&process.data_dir);
+    tokio::spawn(tell_journal(journal.clone()));
+    let running = Running::start(&connector, &process, &network, gateways, &journal, &board)?;
     for (integration, provider) in identities {
         tokio::spawn(identify(integration, provider, shutdown.clone()));
     }
@@ -92,6 +94,13 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     shutdown.cancel();
     tracing::info!("federation-agent ends");
     Ok(if clean { Exit::Good } else { Exit::Failed })
+}
+
+/// Says where the journal is, and whether it outlives this process. Beside everything else: no disk holds up the start.
+async fn tell_journal(journal: Journal) {
+    journal.look().await;
+    let line = journal.describe().await;
+    tracing::info!("{line}");
 }
 
 /// Says who the agent is in a gateway: wrong credentials must be seen before the first command. Beside everything else:

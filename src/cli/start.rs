@@ -65,29 +65,47 @@ pub(super) fn runtime() -> Result<Runtime, Stop> {
         .map_err(|error| Stop::failed(format_args!("the system gave no threads: {error}")))
 }
 
-/// SIGTERM and SIGINT, from now on ours.
+/// SIGTERM, SIGINT and SIGHUP, from now on ours.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// `None` when it is ignored, as `nohup` has it: then it stays so.
+    hangup: Option<Signal>,
 }
 
 impl Signals {
     /// Takes them; needs the runtime.
     pub(super) fn take() -> Result<Self, Stop> {
         let take = |kind| signal(kind).map_err(|error| Stop::failed(format_args!("signals cannot be had: {error}")));
-        Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())? })
+        let hangup = if ignores_hangup() { None } else { Some(take(SignalKind::hangup())?) };
+        Ok(Self { terminate: take(SignalKind::terminate())?, interrupt: take(SignalKind::interrupt())?, hangup })
     }
 
     /// The next one's name.
     pub(super) async fn next(&mut self) -> &'static str {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            _ = hangup => "SIGHUP",
         }
     }
 }
 
-/// Cancelled by the first SIGTERM or SIGINT: for commands that end when a person has had enough.
+/// Whether whoever started this process had SIGHUP ignored. Where the kernel does not tell, it is left alone.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // SIGHUP is number 1, the lowest bit.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_none_or(|mask| mask & 1 == 1)
+}
+
+/// Cancelled by the first SIGTERM, SIGINT or SIGHUP: for commands that end when a person has had enough.
 pub(super) fn cancelled_by_signal() -> Result<CancellationToken, Stop> {
     let (cancel, mut signals) = (CancellationToken::new(), Signals::take()?);
     let theirs = cancel.clone();

@@ -1,7 +1,7 @@
 //! What a person sees: results on stdout, complaints on stderr, marks, colours where they are wanted.
 
 use std::{
-    fmt,
+    fmt::{self, Write as _},
     io::{self, IsTerminal, Write},
 };
 
@@ -67,4 +67,43 @@ pub(super) fn say(line: impl fmt::Display) {
 /// Writes a line to stderr.
 pub(super) fn complain(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// What somebody else wrote, fit for a terminal: nothing that steers it, and nothing that turns its letters round.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+}
+
+/// A JSON document, fit for a terminal too: what steers it stands there as JSON's escapes.
+pub(super) fn json(document: &serde_json::Value) -> String {
+    let mut text = String::new();
+    for c in format!("{document:#}").chars() {
+        if c != '\n' && steers(c) {
+            // They all stand within texts, and in the first plane.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_steers_a_terminal_gets_through() {
+        let nasty = "a\u{1b}[31m\u{9b}2J\u{7}\r\nb\u{202e}c\u{2028}";
+        assert_eq!(printable(nasty), "a [31m 2J   b c ");
+        let document = serde_json::json!({ "name": nasty });
+        let text = json(&document);
+        assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
+    }
 }

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{exit::Stop, gateways::Gateway};
 use crate::{
-    agent::{Agent, AgentSettings},
-    journal::Journal,
+    agent::{Agent, AgentSettings, guard::Guard},
+    journal::{Journal, ingested::Ingested},
     link::{self, Dial, Link, LinkSettings, Network, State},
     observe::{Board, Standing},
     settings::{Connector, Faults, Integration, Process},
@@ -49,6 +49,15 @@ pub(super) fn link_settings(connector: &Connector, process: &Process, integratio
     }
 }
 
+/// What keeps an ingest from destroying: it remembers in the data folder, where the journal lies in it.
+pub(super) fn guard(process: &Process, journal: &Journal) -> Guard {
+    if journal.folder().is_none() {
+        return Guard::in_memory(process.plan_loss);
+    }
+    let ingested = Ingested::in_folder(process.data_dir.join("ingested"), journal);
+    Guard::new(ingested, journal.clone(), process.plan_loss)
+}
+
 impl Running {
     /// Sets every gateway's agent and link to work, on the network `dial`. Needs the runtime.
     pub(super) fn start(
@@ -62,10 +71,14 @@ impl Running {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
+        let guard = guard(process, journal);
         for Gateway { integration, provider } in gateways {
             let (tell, states) = link::states();
-            let settings = AgentSettings::new(&integration.id, process);
+            let guard = guard.clone();
+            let settings = AgentSettings { guard: guard.clone(), ..AgentSettings::new(&integration.id, process) };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
+            let whose = integration.id.clone();
+            tokio::spawn(async move { guard.begin(&whose).await });
             let settings = link_settings(connector, process, &integration);
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
@@ -109,24 +122,25 @@ impl Running {
     /// Finishes within `drain` what is under way, undoes what cannot finish, and says goodbye. `false`: something was
     /// left undone, and the log names it.
     pub(super) async fn leave(self, drain: Duration) -> bool {
-        let by = Instant::now() + drain;
-        let drained = self.drain_until(by).await;
+        self.drain_until(Instant::now() + drain).await;
         self.goodbye.cancel();
         // A peer that does not answer the close is left behind.
         let _ = timeout(GOODBYE, join_all(self.links)).await;
         // A SUBSCRIBE that came in the last moment was cut off by the goodbye, and is undone.
-        let undone = join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
-        drained && undone.into_iter().all(|ended| ended)
+        join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
+        // Each is asked: each names what it leaves.
+        let settled: Vec<bool> = self.agents.iter().map(|agent| agent.settled()).collect();
+        settled.into_iter().all(|settled| settled)
     }
 
     /// An agent that is done still carries out subscriptions while others drain: so all are asked again until nobody
     /// has anything left, or the time is over.
-    async fn drain_until(&self, by: Instant) -> bool {
+    async fn drain_until(&self, by: Instant) {
         loop {
             let left = by.saturating_duration_since(Instant::now());
-            let ended = join_all(self.agents.iter().map(|agent| agent.drain(left))).await;
+            join_all(self.agents.iter().map(|agent| agent.drain(left))).await;
             if self.is_idle() || left.is_zero() {
-                return ended.into_iter().all(|ended| ended);
+                return;
             }
         }
     }

@@ -82,6 +82,29 @@ impl Files {
         written.and(removed)
     }
 
+    /// The integrations that have had pages here, in the order of their names. None, when there is no folder.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub fn integrations(&self) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.0.journal) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|_| entry.file_type().is_ok_and(|kind| kind.is_dir())) else {
+                continue;
+            };
+            found.extend(decode(name).or_else(|| told_within(&entry.path(), name)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// The folder that the pages lie in.
     pub fn folder(&self) -> &Path {
         &self.0.journal
@@ -107,7 +130,7 @@ impl Store for Files {
             let file = entry?.file_name();
             let Some(page) = file.to_str().and_then(|name| name.strip_suffix(ENDING)) else { continue };
             let path = folder.join(&file);
-            let text = open(&path).and_then(|mut file| whole(&mut file));
+            let text = look(&path);
             if text.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
                 continue;
             }
@@ -363,6 +386,18 @@ impl Drop for Paper {
     }
 }
 
+/// The integration whose folder is called `name`, of which its id is only the beginning: as a page in it says.
+fn told_within(folder: &Path, name: &str) -> Option<String> {
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        if !entry.file_name().to_str()?.ends_with(ENDING) {
+            return None;
+        }
+        let text = look(&entry.path()).ok()?;
+        let records = record::read(&text).ok()?;
+        records.first().map(|record| record.integration.clone()).filter(|id| encode(id) == name)
+    })
+}
+
 /// For reading and writing, by nobody else, never through a symbolic link, never waiting for a pipe's other end.
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -372,7 +407,15 @@ fn options() -> OpenOptions {
 
 /// Opens the file that lies there.
 fn open(path: &Path) -> io::Result<File> {
-    let file = options().open(path)?;
+    a_file(options().open(path)?)
+}
+
+/// What stands in the file that lies there, also for who may only read it.
+fn look(path: &Path) -> io::Result<Vec<u8>> {
+    whole(&mut a_file(options().write(false).open(path)?)?)
+}
+
+fn a_file(file: File) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("what lies there is not a file")) }
 }
 
@@ -401,12 +444,12 @@ fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
 }
 
-fn knows_no_locks(error: &io::Error) -> bool {
+pub(super) fn knows_no_locks(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK)
 }
 
 /// Makes the folder and those above it, on the disk when this returns.
-fn make_folder(path: &Path) -> io::Result<()> {
+pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_folder),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
@@ -422,7 +465,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Some file systems write folders when they like, and do not know the question.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     match File::open(path)?.sync_all() {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),

@@ -7,6 +7,7 @@
 //! what that costs, and the page goes on in memory.
 
 mod files;
+pub mod ingested;
 mod memory;
 mod names;
 mod place;
@@ -87,14 +88,27 @@ impl Journal {
         Self::with(store, None)
     }
 
-    /// The journal in `dir`/journal, which is made if need be. In a folder that cannot be used, what is written goes on
-    /// in memory, the log says what that costs, and [`trouble`](Self::trouble) tells why; it is used as soon as it can.
-    pub async fn open(dir: &Path) -> Self {
+    /// The journal in `dir`/journal. Touches nothing yet: [`look`](Self::look) does.
+    pub fn at(dir: &Path) -> Self {
         let files = Files::new(dir);
-        let journal = Self::with(Arc::new(files.clone()), Some(files.folder().to_owned()));
-        if let Err(error) = journal.blocking(move || files.check()).await {
-            journal.troubled(&error);
+        let folder = files.folder().to_owned();
+        Self::with(Arc::new(files), Some(folder))
+    }
+
+    /// Makes the folder if need be, and tries it. In one that cannot be used, what is written goes on in memory, the log
+    /// says what that costs, and [`trouble`](Self::trouble) tells why; it is used as soon as it can.
+    pub async fn look(&self) {
+        let Some(folder) = &self.0.folder else { return };
+        let files = folder.parent().map(Files::new);
+        if let Err(error) = self.blocking(move || files.map_or(Ok(()), |files| files.check())).await {
+            self.troubled(&error);
         }
+    }
+
+    /// The journal in `dir`/journal, [looked at](Self::look).
+    pub async fn open(dir: &Path) -> Self {
+        let journal = Self::at(dir);
+        journal.look().await;
         journal
     }
 
@@ -126,6 +140,11 @@ impl Journal {
     /// A journal that ends with the process.
     pub fn in_memory() -> Self {
         Self::new(Arc::new(Memory::default()))
+    }
+
+    /// Where it lies; `None`: in memory.
+    pub fn folder(&self) -> Option<&Path> {
+        self.0.folder.as_deref()
     }
 
     /// Why what is written now would not outlive the process; `None`: it does, as far as is known.

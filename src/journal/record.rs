@@ -72,6 +72,19 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Intended,
+        Self::Making,
+        Self::Made,
+        Self::Unconfirmed,
+        Self::Live,
+        Self::Removing,
+        Self::Leftover,
+        Self::Stuck,
+        Self::Gone,
+    ];
+
     /// The word for people and machines.
     pub fn word(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! The health surface: a small HTTP server, loopback by default.
 //!
-//! `/livez` says that the process can serve, whatever the plane and the gateways do; `/readyz` says whether every
+//! `/livez` says that the process can serve, whatever the plane and the gateways do, and how many tasks it has; `/readyz` says whether every
 //! integration has a live session, and which has not, since when and why.
 
 use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -93,7 +93,7 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        "/livez" => (StatusCode::OK, serde_json::json!({"alive": true})),
+        "/livez" => (StatusCode::OK, serde_json::json!({"alive": true, "tasks": tasks()})),
         "/readyz" => {
             let report = board.report();
             let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -103,6 +103,11 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
         _ => (StatusCode::NOT_FOUND, serde_json::json!({"error": "not found", "paths": ["/livez", "/readyz"]})),
     };
     json(status, &body)
+}
+
+/// How many tasks the process has: a number that grows for days is a defect.
+fn tasks() -> Option<usize> {
+    tokio::runtime::Handle::try_current().ok().map(|runtime| runtime.metrics().num_alive_tasks())
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response<Full<Bytes>> {
@@ -162,6 +167,21 @@ mod tests {
         assert!(ask(address, "GET /readyz").await.starts_with("HTTP/1.1 200"));
         let head = ask(address, "HEAD /readyz").await;
         assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+        shutdown.cancel();
+    }
+
+    #[tokio::test]
+    async fn tells_how_many_tasks_there_are() {
+        let (address, shutdown) = served(&Board::new()).await;
+        let tasks = async || {
+            let text = ask(address, "GET /livez").await;
+            let body: serde_json::Value = serde_json::from_str(text.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+            body["tasks"].as_u64().unwrap()
+        };
+        let before = tasks().await;
+        let more: Vec<_> = (0..100).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
+        let after = tasks().await;
+        assert!((100..110).contains(&(after - before)), "{before}, with {} more {after}", more.len());
         shutdown.cancel();
     }
 

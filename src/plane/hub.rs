@@ -53,6 +53,7 @@ pub(super) struct State {
     count: u64,
     pub(super) next: VecDeque<Behaviour>,
     pub(super) always: Behaviour,
+    pub(super) in_turn: bool,
     pub(super) seen: Seen,
     pub(super) endings: Vec<Ending>,
     pub(super) last_request: Option<(String, HeaderMap)>,
@@ -191,9 +192,13 @@ impl Hub {
         let bytes = self.encode(&Message::Command(command))?;
         let (orders, waiter) = {
             let mut state = self.state();
-            let channel = state.channels.iter().find(|channel| channel.integration == integration);
-            let Some(channel) = channel else { return Err(PlaneError::NotConnected(integration.to_owned())) };
-            let (orders, channel) = (channel.orders.clone(), channel.number);
+            let of = state.channels.iter().position(|channel| channel.integration == integration);
+            let Some(at) = of else { return Err(PlaneError::NotConnected(integration.to_owned())) };
+            if state.in_turn {
+                state.channels[at..].rotate_left(1);
+            }
+            let at = if state.in_turn { state.channels.len() - 1 } else { at };
+            let (orders, channel) = (state.channels[at].orders.clone(), state.channels[at].number);
             state.count += 1;
             let number = state.count;
             state.waiters.push(Waiter { number, command_id, channel, job, tell });

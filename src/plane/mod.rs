@@ -126,6 +126,12 @@ impl Plane {
         self.hub.change(|state| state.next.push_back(behaviour));
     }
 
+    /// From now on the agents of an integration get its commands in turn, as where they hang on different controllers of
+    /// one cluster.
+    pub fn ask_in_turn(&self) {
+        self.hub.change(|state| state.in_turn = true);
+    }
+
     /// Waits until `holds` of this plane. Looked at after each thing that happens to it.
     pub async fn until(&self, holds: impl Fn(&Self) -> bool) {
         self.hub.until(|| holds(self)).await;
@@ -143,12 +149,17 @@ impl Plane {
 
     /// Whether an agent has a channel for `integration`.
     pub fn is_connected(&self, integration: &str) -> bool {
-        self.hub.channels(Some(integration)) > 0
+        self.channels(integration) > 0
     }
 
     /// How many connections are channels, of all integrations.
     pub fn sessions(&self) -> usize {
         self.hub.channels(None)
+    }
+
+    /// How many agents have a channel for `integration`.
+    pub fn channels(&self, integration: &str) -> usize {
+        self.hub.channels(Some(integration))
     }
 
     /// What it has seen since it began.

@@ -74,6 +74,8 @@ pub struct Process {
     pub batch_wait: Duration,
     /// How long a reply to INGEST is waited for.
     pub reply_wait: Duration,
+    /// Whether an ingest may hand over an API that has lost a plan.
+    pub plan_loss: PlanLoss,
     /// How reconnection is paced.
     pub retry: Retry,
     /// An extra CA for the link and the gateways (PEM).
@@ -99,6 +101,29 @@ pub struct Retry {
     pub silence: Duration,
     /// How long connecting, upgrading and HELLO may take, each.
     pub handshake: Duration,
+}
+
+/// Whether an ingest may hand over an API that has lost a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlanLoss {
+    /// It is held back.
+    #[default]
+    Never,
+    /// One ingest of the integration may.
+    Once,
+    /// It may.
+    Always,
+}
+
+impl PlanLoss {
+    /// As the setting has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Never => "never",
+            Self::Once => "once",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// How lines are logged.

@@ -160,6 +160,13 @@ impl Estate {
         (self.keys().count(), bound.sum())
     }
 
+    /// The ids of the keys that are bound to a usage plan.
+    pub fn bound_keys(&self) -> impl Iterator<Item = &str> {
+        self.regions().flat_map(|region| {
+            region.keys.iter().filter(move |key| region.is_bound(&key.id)).map(|key| key.id.as_str())
+        })
+    }
+
     pub(super) fn regions(&self) -> impl Iterator<Item = &Region> {
         self.accounts.values().flat_map(|account| account.regions.values())
     }

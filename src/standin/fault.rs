@@ -40,6 +40,8 @@ pub enum Failure {
     Slow(Duration),
     /// Carried out and answered when the token is cancelled.
     Held(CancellationToken),
+    /// Carried out at once, and answered when the token is cancelled.
+    Withheld(CancellationToken),
     /// The connection is cut; nothing is done.
     CutBefore,
     /// It is done; then the connection is cut without an answer.

@@ -136,6 +136,7 @@ async fn control(shared: &Shared, head: &Parts, parts: &[&str], body: &[u8]) -> 
     match &failure {
         Some(Failure::CutAfter) => return Err(cut()),
         Some(Failure::CutAmid) => return Ok(halved(answer)),
+        Some(Failure::Withheld(release)) => release.cancelled().await,
         Some(failure) => answer = failure.spoil(answer, query.get("position")),
         None => {}
     }

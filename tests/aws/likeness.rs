@@ -26,6 +26,7 @@ table! {
     an_export_is_the_openapi_document,
     what_is_not_there_is_not_found,
     keys_are_made_listed_and_deleted,
+    keys_are_found_by_how_their_names_begin,
     key_values_have_rules,
     keys_are_bound_and_unbound,
     a_key_is_in_one_plan_a_stage,
@@ -213,6 +214,48 @@ async fn keys_are_made_listed_and_deleted(peer: Peer) {
     let again = client.delete_api_key().api_key(id).send().await.unwrap_err();
     assert_eq!(again.code(), Some("NotFoundException"));
     assert_eq!(again.message(), Some("Invalid API Key identifier specified"));
+}
+
+async fn keys_are_found_by_how_their_names_begin(peer: Peer) {
+    let client = peer.root(&peer.account(), REGION);
+    let mut made = Vec::new();
+    for name in ["gravitee-a-1", "gravitee-a-1-more", "gravitee-a-2", "gravitee-A-1", "my-gravitee-a-1", "gravitee"] {
+        made.push(client.create_api_key().name(name).enabled(true).send().await.unwrap().id().unwrap().to_owned());
+    }
+    client.create_api_key().enabled(true).send().await.unwrap();
+    let found = async |query: &str| {
+        let found = client.get_api_keys().name_query(query).include_values(false).limit(500).send().await.unwrap();
+        assert_eq!(found.position(), None);
+        let mut names: Vec<String> = found.items().iter().map(|key| key.name().unwrap().to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(found("gravitee-a-1").await, ["gravitee-a-1", "gravitee-a-1-more"], "whole names are but beginnings");
+    assert_eq!(found("gravitee-a-").await, ["gravitee-a-1", "gravitee-a-1-more", "gravitee-a-2"]);
+    assert_eq!(found("a-1").await, [""; 0], "not in the middle");
+    assert_eq!(found("nothing").await, [""; 0]);
+
+    // Page by page, each with the question.
+    let mut ids = Vec::new();
+    let mut position = None;
+    for left in [2, 1] {
+        let ask = client.get_api_keys().name_query("gravitee-a-").limit(2).set_position(position);
+        let page = ask.send().await.unwrap();
+        assert_eq!(page.items().len(), left);
+        ids.extend(page.items().iter().map(|key| key.id().unwrap().to_owned()));
+        position = page.position().map(ToOwned::to_owned);
+        let told = page.items().iter().any(|key| key.value().is_some());
+        differs(&peer, "whether a list tells values", told, false, true);
+    }
+    assert_eq!(position, None);
+    let oldest_first = ids == made[..3];
+    differs(&peer, "whether the oldest key comes first", oldest_first, false, true);
+    ids.sort_unstable();
+    made.truncate(3);
+    made.sort_unstable();
+    assert_eq!(ids, made);
+    let nothing = client.get_api_keys().name_query("nothing").send().await.unwrap();
+    assert!(nothing.items.is_some(), "an empty list is told");
 }
 
 async fn key_values_have_rules(peer: Peer) {

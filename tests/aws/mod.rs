@@ -4,6 +4,7 @@ pub(crate) mod access;
 pub(crate) mod asking;
 pub(crate) mod cases;
 pub(crate) mod discovery;
+pub(crate) mod leftovers;
 pub(crate) mod ministack;
 pub(crate) mod peer;
 pub(crate) mod raw;
@@ -12,5 +13,5 @@ use cases::Case;
 
 /// All of the provider's cases.
 pub(crate) fn provider_cases() -> Vec<Case> {
-    [discovery::CASES, access::CASES].concat()
+    [discovery::CASES, access::CASES, leftovers::CASES].concat()
 }

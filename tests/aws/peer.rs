@@ -88,9 +88,9 @@ impl Peer {
         peer
     }
 
-    /// Whether users and roles may do everything.
-    pub(crate) fn is_open(&self) -> bool {
-        self.policies.is_empty()
+    /// Whether users and roles may look for keys by their names.
+    pub(crate) fn may_find(&self) -> bool {
+        self.policies.is_empty() || self.policies.contains(&FIND_LEFTOVERS)
     }
 
     /// The stand-in's handle, when it is the stand-in.
@@ -296,6 +296,9 @@ impl Peer {
 
 /// The integration's id in every test.
 pub(crate) const INTEGRATION: &str = "1f0b2c3d-0000-4000-8000-00000000cafe";
+
+/// What looking for keys by their names needs.
+pub(crate) const FIND_LEFTOVERS: &str = include_str!("../../iam/find-leftovers.json");
 
 const EVERYTHING: &str =
     r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"apigateway:*","Resource":"*"}]}"#;

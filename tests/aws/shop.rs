@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use federation_agent::{
     model::{Api, Error, Grant},
-    provider::{Call, Provider},
+    provider::{Call, Provider, Witness},
     standin::{Estate, Gateway, REGION},
 };
 
@@ -43,9 +43,14 @@ impl Shop {
 
     /// Subscribes to Petstore's Gold plan.
     pub(crate) async fn subscribe(&self, call: &Call) -> Result<Grant, Error> {
+        self.subscribe_before(call, &nobody()).await
+    }
+
+    /// The same before this witness.
+    pub(crate) async fn subscribe_before(&self, call: &Call, witness: &Arc<dyn Witness>) -> Result<Grant, Error> {
         let api = self.pets().await;
         self.gateway().forget();
-        self.provider.subscribe(call, &api.id, &asking(&api, GOLD), &nobody()).await
+        self.provider.subscribe(call, &api.id, &asking(&api, GOLD), witness).await
     }
 
     pub(crate) fn keys(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::{
     policy::{Allowed, allowed},
     suite::{
         ministack::{MiniStack, element},
-        peer::Peer,
+        peer::{FIND_LEFTOVERS, Peer},
     },
 };
 
@@ -79,6 +79,7 @@ async fn a_stack_gives_the_rights_of_the_files() {
         ("agent", vec![ec2], vec![AGENT]),
         ("every", vec![ec2, ("EveryStage", "true")], vec![AGENT, EVERY_STAGE]),
         ("takeover", vec![ec2, ("AnotherAgentsApis", "true")], vec![AGENT, ANOTHER_AGENTS_APIS]),
+        ("finder", vec![ec2, ("FindLeftovers", "true")], vec![AGENT, FIND_LEFTOVERS]),
     ] {
         let arn = stack(ministack, &account, name, &parameters).await;
         assert_eq!(arn, format!("arn:aws:iam::{account}:role/{name}"));

@@ -11,9 +11,9 @@ use federation_agent::{
     plane::{Phase, Plane, PlaneSettings},
     standin::{self, Estate, Gateway},
 };
+use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::TcpStream,
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
     sync::mpsc,
     time::timeout,
@@ -105,6 +105,8 @@ pub(crate) struct Stage {
     pub(crate) plane: Plane,
     pub(crate) gateway: Gateway,
     integrations: Vec<String>,
+    /// The agent's data folder: one a stage, as with one volume.
+    pub(crate) data: TempDir,
 }
 
 /// The plane's token: no line of output may hold it.
@@ -121,7 +123,12 @@ impl Stage {
             plane.register(integration, "aws-api-gateway");
         }
         let gateway = Gateway::start(Estate::demo()).await.unwrap();
-        Self { plane, gateway, integrations: integrations.iter().map(ToString::to_string).collect() }
+        Self {
+            plane,
+            gateway,
+            integrations: integrations.iter().map(ToString::to_string).collect(),
+            data: TempDir::new().unwrap(),
+        }
     }
 
     /// What a person would put into `.env`, with short times and `more`.
@@ -132,6 +139,7 @@ impl Stage {
             (format!("{ws}_headers_0_name"), "Authorization".into()),
             (format!("{ws}_headers_0_value"), format!("bearer {TOKEN}")),
             ("FEDERATION_AGENT_LISTEN".into(), "127.0.0.1:0".into()),
+            ("FEDERATION_AGENT_DATA_DIR".into(), self.data.path().to_str().unwrap().to_owned()),
             ("FEDERATION_AGENT_INGEST_PAUSE".into(), "200ms".into()),
             ("FEDERATION_AGENT_RETRY_INITIAL".into(), "50ms".into()),
             ("FEDERATION_AGENT_RETRY_SLOW".into(), "200ms".into()),
@@ -174,37 +182,4 @@ impl Stage {
     pub(crate) fn keys(&self) -> usize {
         self.gateway.with(|estate| estate.keys().count())
     }
-}
-
-/// Where the agent's health surface listens, as its log says.
-pub(crate) async fn health_address(agent: &mut Process) -> String {
-    let line = agent.says("health: http://").await;
-    let rest = line.split_once("http://").unwrap().1;
-    rest[..rest.find('/').unwrap()].to_owned()
-}
-
-/// What `GET http://address/path` answers: the status and the body.
-pub(crate) async fn get(address: &str, path: &str) -> (u16, serde_json::Value) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    stream
-        .write_all(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await.unwrap();
-    let status = text.split_whitespace().nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap_or_default())
-}
-
-/// Asks until the answer is as wanted: what the log says may be a moment ahead of what the surface says.
-pub(crate) async fn get_until(address: &str, path: &str, holds: impl Fn(u16, &serde_json::Value) -> bool) {
-    let asked = async {
-        loop {
-            let (status, body) = get(address, path).await;
-            if holds(status, &body) {
-                return;
-            }
-        }
-    };
-    soon(path, asked).await;
 }

@@ -89,7 +89,11 @@ async fn what_does_not_end_in_time_is_said() {
     let begin = Instant::now();
     assert!(!rig.agent.drain(secs(8)).await);
     assert_eq!(begin.elapsed(), secs(8));
-    assert_eq!(log.with("not everything could be ended").len(), 1);
+    assert!(!rig.agent.drain(secs(1)).await);
+    assert_eq!(log.with("the time to finish is over").len(), 1, "said once");
+    assert!(!rig.agent.settled());
+    let said = log.with("not everything could be ended");
+    assert!(said.len() == 1 && said[0].contains("s1"), "{said:?}");
 }
 
 #[tokio::test(start_paused = true)]

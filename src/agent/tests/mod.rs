@@ -5,6 +5,7 @@ mod courier;
 mod discover;
 mod drain;
 mod gateway;
+mod guard;
 mod ingest;
 mod log;
 mod settle;
@@ -32,7 +33,7 @@ use tokio::{
 use gateway::Gateway;
 use log::Log;
 
-use super::{Agent, AgentSettings};
+use super::{Agent, AgentSettings, guard::Guard};
 use crate::{
     exchange::{self, Command, CommandBody, Limits, Message, Reply, ReplyBody, Status},
     journal::Journal,
@@ -42,6 +43,7 @@ use crate::{
         SubscriptionKind, Texts,
     },
     provider::{Call, Finding, Found, Keys, Listed, Provider, Revoked, Witness},
+    settings::PlanLoss,
 };
 
 /// The value of every key that the scripted gateway makes.
@@ -75,6 +77,7 @@ impl Rig {
             batch_wait: Duration::from_secs(30),
             reply_wait: Duration::from_mins(1),
             drain: Duration::from_secs(8),
+            guard: Guard::in_memory(PlanLoss::Never),
         };
         change(&mut settings);
         let gateway = Arc::new(gateway);

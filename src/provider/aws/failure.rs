@@ -46,6 +46,8 @@ pub(super) enum Effect {
 pub(super) enum Cause {
     /// The credentials are refused, not the right: new ones may help.
     Credentials,
+    /// The identity is known and lacks the right.
+    Right,
     /// A limit of the account is reached.
     Limit,
     /// The command was given up.
@@ -213,7 +215,7 @@ pub(super) fn of_answer(answer: &Answer<'_>, asked: &Asked<'_>, now: SystemTime)
         | "UnauthorizedOperation"
         | "OptInRequired" => {
             let error = Error::denied(format!("{what} is denied: allow {right} to {whom}{said}"));
-            return harmless(error, Cause::Other);
+            return harmless(error, Cause::Right);
         }
         _ => {}
     }

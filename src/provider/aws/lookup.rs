@@ -12,10 +12,7 @@ use super::{
     failure::{Cause, Failure},
     list::{PAGE, Pages, whole},
 };
-use crate::{
-    model::{Class, Error},
-    provider::Call,
-};
+use crate::{model::Error, provider::Call};
 
 /// The right, and who gives it.
 pub(super) const FINDING: &str = "GET /apikeys, which iam/find-leftovers.json allows";
@@ -50,7 +47,7 @@ where
 
 /// A refusal, with the file that gives the right.
 fn hinted(mut failure: Failure) -> Failure {
-    if failure.class() == Class::Denied && failure.cause != Cause::Credentials {
+    if failure.cause == Cause::Right {
         let hint = "iam/find-leftovers.json gives that right, which shows the values of all keys";
         failure.error = Error::denied(format!("{} ({hint})", failure.error.sentence()));
     }

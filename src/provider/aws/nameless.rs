@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     call::within,
     client::{Access, Target},
-    failure::Failure,
+    failure::{Cause, Failure},
     lookup,
     map::key,
     subscribe::{delete, key_name},
@@ -102,10 +102,10 @@ impl Wanted<'_> {
                 match answer {
                     Ok(true) => found.deleted = true,
                     Ok(false) if self.number.is_none() || place.number.is_some() => {}
-                    Ok(false) => found.unasked.push(Error::unavailable(
+                    Ok(false) => found.unasked.push(Failure::harmless(Error::unavailable(
                         "STS does not tell whose account the agent's own identity is of: allow sts:GetCallerIdentity",
-                    )),
-                    Err(failure) => found.unasked.push(failure.error),
+                    ))),
+                    Err(failure) => found.unasked.push(failure),
                 }
             }
             found
@@ -126,14 +126,10 @@ impl Wanted<'_> {
                 )))
             };
         }
-        let classes = || found.unasked.iter().map(Error::class);
-        let class =
-            classes().find(|class| class.is_passing()).or_else(|| classes().find(|class| *class == Class::Denied));
-        let sentences: Vec<&str> = found.unasked.iter().map(Error::sentence).collect();
-        Err(Error::new(
-            class.unwrap_or(Class::Invalid),
-            format!("{why}, and one named {name} could not be looked for everywhere: {}", sentences.join("; ")),
-        ))
+        let sentences: Vec<&str> = found.unasked.iter().map(|failure| failure.error.sentence()).collect();
+        let sentence =
+            format!("{why}, and one named {name} could not be looked for everywhere: {}", sentences.join("; "));
+        Err(Error::new(class(&found.unasked), sentence))
     }
 
     /// Deletes every key of exactly that name but those that stay; whether there was one.
@@ -157,10 +153,23 @@ impl Wanted<'_> {
     }
 }
 
+/// What is to be done about those who could not be asked. Denied is only the right: credentials that AWS does not take
+/// today say nothing about it, and may be others tomorrow.
+fn class(unasked: &[Failure]) -> Class {
+    let passing = unasked.iter().map(Failure::class).find(|class| class.is_passing());
+    let is_right = |failure: &&Failure| failure.cause == Cause::Right;
+    passing.unwrap_or_else(|| {
+        if unasked.iter().any(|failure| failure.class() == Class::Denied && !is_right(&failure)) {
+            return Class::Unavailable;
+        }
+        unasked.iter().find(is_right).or(unasked.first()).map_or(Class::Unavailable, Failure::class)
+    })
+}
+
 /// What came of looking everywhere.
 struct Found {
     deleted: bool,
     /// There was somebody to ask.
     asked: bool,
-    unasked: Vec<Error>,
+    unasked: Vec<Failure>,
 }

@@ -78,6 +78,14 @@ pub(super) const BATCH_WAIT: Key = key(
 );
 pub(super) const REPLY_WAIT: Key =
     key("REPLY_WAIT", Shape::Span, Some("60s"), "How long the plane's reply to a batch is waited for.");
+pub(super) const PLAN_LOSS: Key = key(
+    "PLAN_LOSS",
+    Shape::Word(&["never", "once", "always"]),
+    Some("never"),
+    "Whether an ingest may hand over an API that has lost a plan: the plane deletes the plan with its subscriptions and \
+     keys. `once`: one ingest of each integration may, and then none until the agent has been started with `never`; \
+     without a lasting data folder, one in every life of the process.",
+);
 pub(super) const RETRY_INITIAL: Key = key(
     "RETRY_INITIAL",
     Shape::Span,
@@ -122,6 +130,7 @@ pub static KEYS: &[Key] = &[
     BATCH_APIS,
     BATCH_WAIT,
     REPLY_WAIT,
+    PLAN_LOSS,
     RETRY_INITIAL,
     RETRY_MAX,
     RETRY_RESET,

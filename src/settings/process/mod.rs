@@ -12,11 +12,11 @@ use serde::Deserialize;
 
 use keys::{
     BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE, LISTEN, LOG,
-    LOG_FORMAT, PING, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW, SILENCE,
+    LOG_FORMAT, PING, PLAN_LOSS, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW, SILENCE,
 };
 
 use super::{
-    Environment, Fault, Key, LogFormat, Process, ProxyEnvironment, Retry, Setting, Source,
+    Environment, Fault, Key, LogFormat, PlanLoss, Process, ProxyEnvironment, Retry, Setting, Source,
     reader::{MASK, Reader, parse, shown},
     values::Value,
 };
@@ -35,6 +35,7 @@ struct Raw {
     batch_apis: Option<String>,
     batch_wait: Option<String>,
     reply_wait: Option<String>,
+    plan_loss: Option<String>,
     retry_initial: Option<String>,
     retry_max: Option<String>,
     retry_reset: Option<String>,
@@ -83,6 +84,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         batch_apis: checks.size(&BATCH_APIS, raw.batch_apis),
         batch_wait: checks.span(&BATCH_WAIT, raw.batch_wait, tick, 240 * second),
         reply_wait: checks.span(&REPLY_WAIT, raw.reply_wait, tick, 600 * second),
+        plan_loss: match checks.text(&PLAN_LOSS, raw.plan_loss).as_deref() {
+            Some("once") => PlanLoss::Once,
+            Some("always") => PlanLoss::Always,
+            _ => PlanLoss::Never,
+        },
         retry: Retry {
             initial: checks.span(&RETRY_INITIAL, raw.retry_initial, tick, 600 * second),
             max: checks.span(&RETRY_MAX, raw.retry_max, tick, 3600 * second),

@@ -41,9 +41,6 @@ impl Class {
     }
 }
 
-/// How many characters a sentence may have.
-const LONGEST: usize = 4_000;
-
 /// A failure: its class, and one sentence for a person that says what failed, why, and what to do.
 pub struct Error {
     class: Class,
@@ -51,10 +48,30 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// The longest [`line`], in characters.
+const LONGEST: usize = 2_000;
+/// How much of its end is kept of a longer one: there stands what to do.
+const END: usize = 500;
+
+/// `text` as one line for a person: names and answers of others may hold control characters and have any length.
+pub fn line(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if !text.chars().all(is_plain) {
+        text = text.chars().map(|letter| if is_plain(letter) { letter } else { ' ' }).collect();
+    }
+    let count = if text.len() > LONGEST { text.chars().count() } else { 0 };
+    if count > LONGEST {
+        let begin = text.chars().take(LONGEST - END - 3);
+        text = begin.chain(" … ".chars()).chain(text.chars().skip(count - END)).collect();
+    }
+    text
+}
+
 impl Error {
-    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console.
+    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console. It is made a
+    /// [`line`].
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
-        Self { class, sentence: line(sentence.into()), source: None }
+        Self { class, sentence: line(sentence), source: None }
     }
 
     /// [`Class::Invalid`].
@@ -112,19 +129,6 @@ impl Error {
     }
 }
 
-/// `text` as one line of bounded length: what gateways and planes call things is part of it, and may hold anything.
-fn line(text: String) -> String {
-    if text.len() <= LONGEST && text.chars().all(is_plain) {
-        return text;
-    }
-    let mut line: String =
-        text.chars().take(LONGEST).map(|letter| if is_plain(letter) { letter } else { ' ' }).collect();
-    if line.len() < text.len() && text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 /// Whether a character stays in its line and in its place: neither control characters do, nor what turns the
 /// direction of writing round.
 pub fn is_plain(letter: char) -> bool {
@@ -160,7 +164,12 @@ mod tests {
         let error =
             Error::invalid("the plan Go\nld\u{1b}[2J\u{202e}dlog\u{2028}x\u{9b}1m is \u{5d0}\u{5d1}").during("a\r\nb");
         assert_eq!(error.sentence(), "a  b: the plan Go ld [2J dlog x 1m is \u{5d0}\u{5d1}");
-        let error = Error::invalid("ü".repeat(10_000)).during("x");
-        assert_eq!(error.sentence().chars().count(), LONGEST + 1);
+        assert_eq!(line("as it is: é …"), "as it is: é …");
+        let long = Error::invalid(format!("{}: do this", "é".repeat(10_000))).during("reading");
+        assert_eq!(long.sentence().chars().count(), LONGEST);
+        assert!(
+            long.sentence().starts_with("reading: é") && long.sentence().ends_with("é: do this"),
+            "its end is kept"
+        );
     }
 }

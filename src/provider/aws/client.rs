@@ -157,6 +157,13 @@ impl Access {
         Self { config, accounts, base, counts: Arc::default(), loaded: OnceCell::new(), buckets: Mutex::default() }
     }
 
+    /// The same with an SDK that is set up already.
+    #[must_use]
+    pub(super) fn with_loaded(mut self, loaded: SdkConfig) -> Self {
+        self.loaded = OnceCell::new_with(Some(loaded));
+        self
+    }
+
     /// `account` in `region`, ready to be called; asks STS for the account's number when only STS can tell it.
     pub(super) async fn target(&self, account: &Arc<Account>, region: &str) -> Target {
         let ready = self.ready(account).await;
@@ -357,7 +364,7 @@ impl Access {
 }
 
 /// Reads the profile files and the environment; touches no network.
-async fn load(config: &Config, http: Option<SharedHttpClient>) -> SdkConfig {
+pub(super) async fn load(config: &Config, http: Option<SharedHttpClient>) -> SdkConfig {
     let region = config.regions().first().map_or("us-east-1", |region| region).to_owned();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         // Never the environment's: a compose file may hold a list there.

@@ -19,7 +19,7 @@ use super::{
     map::{self, PlanFacts, RestApiFacts},
 };
 use crate::{
-    model::{Class, Error},
+    model::{Class, Error, line},
     provider::{Call, Found, Listed},
 };
 
@@ -255,6 +255,8 @@ impl Scan<'_> {
     }
 
     async fn leave_out(&self, what: String, why: String) -> Result<(), Closed> {
+        // Both hold names that anybody may have given.
+        let (what, why) = (line(what), line(why));
         self.found.send(Found::LeftOut { what, why }).await.map_err(|_| Closed)
     }
 }

@@ -12,6 +12,8 @@ mod credentials;
 mod export;
 mod failure;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzz;
 mod held;
 mod http;
 mod keys;

@@ -1,6 +1,6 @@
 //! `discover`: what the plane would be shown, without a plane.
 
-use std::{collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
 use comfy_table::{ColumnConstraint, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     agent::guard::{Guard, Loss, Verdict},
-    journal::{Files, Journal},
+    journal::Journal,
     model::{Api, Error, MetadataFormat, PlanSecurity},
     provider::{Call, Found, Listed},
     settings::Environment,
@@ -54,7 +54,7 @@ pub(super) fn discover(
     start::runtime()?.block_on(async {
         let cancel = start::cancelled_by_signal()?;
         // Without looking whether the folder may be written: nothing is, here.
-        let guard = wiring::guard(&process, &Journal::new(Arc::new(Files::new(&process.data_dir))));
+        let guard = wiring::guard(&process, &Journal::at(&process.data_dir));
         let mut documents = Vec::new();
         let mut all_well = true;
         for (n, gateway) in gateways.iter().enumerate() {

@@ -28,11 +28,15 @@ pub(crate) struct Process {
     lines: mpsc::UnboundedReceiver<String>,
     /// Everything that it has said so far, on stdout and stderr.
     pub(crate) said: Vec<String>,
+    _data: TempDir,
 }
 
 impl Process {
-    /// Starts it with exactly these variables.
+    /// Starts it with exactly these variables, and a data folder of its own where they name none.
     pub(crate) fn start(arguments: &[&str], environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        let data = TempDir::new().unwrap();
+        let own = ("FEDERATION_AGENT_DATA_DIR".to_owned(), data.path().to_str().unwrap().to_owned());
+        let environment = std::iter::once(own).chain(environment);
         let mut child = Command::new(assert_cmd::cargo::cargo_bin!("federation-agent"))
             .args(arguments)
             .env_clear()
@@ -46,7 +50,7 @@ impl Process {
         let (told, lines) = mpsc::unbounded_channel();
         hear(child.stdout.take().unwrap(), told.clone());
         hear(child.stderr.take().unwrap(), told);
-        Self { child, lines, said: Vec::new() }
+        Self { child, lines, said: Vec::new(), _data: data }
     }
 
     /// Waits for a line that contains `what`, or finds it among those said before.
@@ -117,7 +121,9 @@ pub(crate) const AWS_SECRET: &str = "aws-secret-never-to-be-seen";
 impl Stage {
     /// A plane that knows `integrations`, and the demo's gateway.
     pub(crate) async fn set(integrations: &[&str]) -> Self {
-        let settings = PlaneSettings { token: TOKEN.into(), ..PlaneSettings::default() };
+        // A busy machine must not let an INGEST overtake its job: the agent waits ten times as long.
+        let job_delay = Duration::from_millis(20);
+        let settings = PlaneSettings { token: TOKEN.into(), job_delay, ..PlaneSettings::default() };
         let plane = Plane::bind("127.0.0.1:0", settings).await.unwrap();
         for integration in integrations {
             plane.register(integration, "aws-api-gateway");

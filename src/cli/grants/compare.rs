@@ -224,7 +224,9 @@ impl Work<'_> {
         let passing = passing.filter(|_| record.is_none());
         (row.class, row.says) = if let Some(plane) = self.plane {
             let known = self.by_id.get(subscription.as_str()).copied();
-            let claim = claims.iter().find(|claim| claim.id == subscription).or(claims.first()).copied();
+            // Of several that name the key, one that is accepted speaks for it: it must not be taken for nobody's.
+            let rank = |claim: &&&Subscription| (claim.status != Status::Accepted, claim.id != subscription);
+            let claim = claims.iter().min_by_key(rank).copied();
             let behind = claim.or(known.map(|(subscription, _)| subscription));
             row.plane = behind.cloned();
             let other = known.and_then(|(_, names)| names).filter(|_| claim.is_none());

@@ -222,6 +222,25 @@ fn what_another_integration_has_is_not_told() {
 const KEYS: [&str; 5] = ["k0", "k1", "k2", "k3", "k4"];
 const SUBSCRIPTIONS: [&str; 4] = ["s0", "s1", "s2", "s3"];
 
+#[test]
+fn of_two_subscriptions_that_name_one_key_the_accepted_one_speaks_for_it() {
+    let (closed, accepted) =
+        (subscription("s0", "CLOSED", &serde_json::json!({})), subscription("s1", "ACCEPTED", &serde_json::json!({})));
+    let named = |one: &Subscription| (one.clone(), Some("k4".to_owned()));
+    for subscriptions in [vec![named(&closed), named(&accepted)], vec![named(&accepted), named(&closed)]] {
+        let plane = Plane { subscriptions, taken: now() };
+        let one = Side {
+            integration: "one".into(),
+            before: Vec::new(),
+            after: Vec::new(),
+            held: vec![Held { plans: vec!["plan".into()], enabled: true, ..held("k4", Some("s0")) }],
+            whole: true,
+        };
+        let found = compared(&one, Some(&plane));
+        assert!(found.rows.iter().all(|row| row.class != Class::KeyWithoutSubscription), "{:?}", found.rows);
+    }
+}
+
 prop_compose! {
     fn any_held()(
         key in select(&KEYS), named in proptest::option::of(select(&SUBSCRIPTIONS)), bound: bool, enabled: bool,

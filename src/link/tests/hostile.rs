@@ -359,6 +359,7 @@ async fn answers_that_nobody_reads_stop_the_reading_and_then_the_session() {
         }
     };
     let why = tokio::select! {
+        biased;
         why = world.waiting() => why,
         () = asking => unreachable!("it ends with the link"),
     };

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     command::{Done, Effect, Outcome},
+    fault::caught,
     lanes::Turn,
     settle::Older,
     shape::units,
@@ -65,15 +66,20 @@ impl Agent {
         let turn = self.lanes.turn(&subscription.id, call).await?;
         let name = self.name(&subscription.id);
         let page = Arc::new(self.journal.hold(&name, call.deadline).await?);
-        self.settle_page(&page, call, Older::Superseded).await.map_err(|error| {
-            error.during("an older grant of this subscription could not be removed first, nothing was made")
-        })?;
+        if let Err(error) = self.settle_page(&page, call, Older::Superseded).await {
+            // The plane has asked for another one: it is to go, whether that is asked for again or not.
+            self.settle_later(&subscription.id);
+            return Err(
+                error.during("an older grant of this subscription could not be removed first, nothing was made")
+            );
+        }
         let record = Record::intended(&name, api_id, &call.id);
         // What stood in the page before is gone, or is gone on with whatever comes of this.
         let _ = page.put(record.clone()).await;
         let scribe = Arc::new(Scribe { page: Arc::clone(&page), record, provider: Arc::clone(&self.provider) });
         let witness: Arc<dyn Witness> = Arc::clone(&scribe) as Arc<dyn Witness>;
-        let grant = match self.provider.subscribe(call, api_id, subscription, &witness).await {
+        // Caught here: what a fault leaves is seen to like what any other error leaves.
+        let grant = match caught(self.provider.subscribe(call, api_id, subscription, &witness)).await {
             Ok(grant) => grant,
             Err(error) => {
                 self.leave(&page, &scribe.record.grant).await;
@@ -131,7 +137,7 @@ impl Agent {
         let removing = Record { key_id, metadata, command: call.id.clone(), ..record }.now(State::Removing);
         // A delete that is asked for twice is no fault, and one that is asked for too late neither.
         let _ = page.put(removing.clone()).await;
-        let revoked = match self.provider.unsubscribe(call, api_id, &subscription).await {
+        let revoked = match caught(self.provider.unsubscribe(call, api_id, &subscription)).await {
             Ok(revoked) => revoked,
             Err(error) => {
                 // The plane is told, and keeps the subscription: so is its grant kept.

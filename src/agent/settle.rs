@@ -5,7 +5,10 @@
 //! does not count; after three that came to grief otherwise, or in which the process died, the grant is put aside for a
 //! person.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -225,7 +228,11 @@ impl Agent {
             .filter(|known| known.grant != record.grant && known.key_id.is_some())
             .map(|known| known.metadata)
             .collect();
-        let age = record.since.elapsed().unwrap_or_default();
+        // One that is from the future was written by a clock that went wrong: its minute begins now.
+        let (age, since) = match record.since.elapsed() {
+            Ok(age) => (age, record.since),
+            Err(_) => (Duration::ZERO, SystemTime::now()),
+        };
         let (agent, asked, asking) = (Arc::clone(self), record.clone(), call.clone());
         let work = async move {
             let Record { api, subscription, metadata, .. } = &asked;
@@ -241,7 +248,7 @@ impl Agent {
             }
             Ok(Revoked::AlreadyGone) if age < SETTLED => {
                 let tries = begun.tries.saturating_sub(1);
-                let _ = page.put(Record { tries, ..begun }).await;
+                let _ = page.put(Record { tries, since, ..begun }).await;
                 Err(Error::unavailable(
                     "a key whose making was not answered is not to be seen; the gateway may know it only in a minute",
                 ))

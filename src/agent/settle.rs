@@ -28,6 +28,13 @@ const TRIES: u32 = 3;
 /// A gateway knows what was made in it, and tells of it under its name, after so long.
 const SETTLED: Duration = Duration::from_mins(1);
 
+/// How often the journal is asked to write what it could not, and it is looked whether another agent on its folder has
+/// left something: one that does not come back settles nothing.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+
+/// Nobody works on what has stood still for so long.
+const ABANDONED: Duration = Duration::from_mins(5);
+
 /// The pauses between tries, for what passes and for what a person has to mend: the first and the longest.
 const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 const PERSON: (Duration, Duration) = (Duration::from_mins(5), Duration::from_hours(1));
@@ -77,7 +84,21 @@ impl Agent {
             for (subscription, tries) in unsettled {
                 agent.settle_after(subscription, tries);
             }
+            agent.look_again().await;
         });
+    }
+
+    /// Looks after the journal until the process ends.
+    async fn look_again(self: &Arc<Self>) {
+        while !self.ended_within(LOOK_AGAIN).await {
+            self.journal.catch_up().await;
+            for record in self.journal.read(self.integration()).await.records {
+                let fresh = record.since.elapsed().is_ok_and(|age| age < ABANDONED);
+                if record.state.is_unsettled() && !fresh {
+                    self.settle_after(&record.subscription, record.tries);
+                }
+            }
+        }
     }
 
     /// Settles `subscription` in the background, unless that is under way.

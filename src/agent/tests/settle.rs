@@ -288,3 +288,20 @@ async fn a_clock_that_was_years_ahead_does_not_keep_a_leftover_for_years() {
     let records = rig.journal.read("integration-1").await.records;
     assert!(records[0].since <= SystemTime::now(), "its minute begins with the first look");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_agent_on_the_folder_left_is_settled_when_it_does_not_come_back() {
+    let rig = Rig::new(Gateway::of(&[]));
+    rig.agent.begin();
+    tokio::time::sleep(secs(1)).await;
+    let now = record(Stage::Made, Some("k"));
+    let long_ago = Record { since: SystemTime::now() - Duration::from_mins(6), ..now.clone() };
+    for (record, calls) in [(now, &[][..]), (long_ago, &["unsubscribe s1"])] {
+        let page = rig.journal.try_hold(&record.name()).await.unwrap();
+        page.put(record).await.unwrap();
+        drop(page);
+        tokio::time::sleep(Duration::from_mins(11)).await;
+        assert_eq!(rig.gateway.calls(), calls, "the first may be under way: the system's clock stands still here");
+    }
+    assert_eq!(rig.book("s1").await, []);
+}

@@ -269,7 +269,7 @@ impl Agent {
             }
             Ok(Revoked::AlreadyGone) if age < SETTLED => {
                 let tries = begun.tries.saturating_sub(1);
-                let _ = page.put(Record { tries, since, ..begun }).await;
+                let _ = page.put(Record { since, tries, ..begun }).await;
                 Err(Error::unavailable(
                     "a key whose making was not answered is not to be seen; the gateway may know it only in a minute",
                 ))

@@ -241,7 +241,7 @@ impl Agent {
     }
 
     fn await_echo(self: &Arc<Self>, subscription: String, told: Told, session: Session, arrived: Instant) {
-        let agent = Arc::clone(self);
+        let (agent, session) = (Arc::clone(self), session.after_answer());
         self.tracker.spawn(async move {
             let out_of_time = async {
                 tokio::select! {

@@ -214,6 +214,13 @@ impl Session {
         Self { _share: Some(Arc::new(share)), ..self.clone() }
     }
 
+    /// The same session, for what goes on after the command that this handle came with was answered: it takes up none of
+    /// the load.
+    #[must_use]
+    pub fn after_answer(self) -> Self {
+        Self { _share: None, ..self }
+    }
+
     async fn send(&self, message: &Message, by: Option<Instant>) -> Result<(), AskError> {
         let bytes = exchange::encode(message, &self.shared.limits)?;
         let (written, done) = oneshot::channel();

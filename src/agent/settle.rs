@@ -233,6 +233,7 @@ impl Agent {
         let (begun, revoked) = self.try_it(page, record, call, work).await;
         match revoked {
             Ok(revoked) => {
+                self.once().forget(&begun.subscription);
                 let _ = page.put(begun.now(State::Gone)).await;
                 Ok(revoked)
             }

@@ -146,6 +146,7 @@ impl Agent {
             }
         };
         let _ = page.put(removing.now(State::Gone)).await;
+        self.once().forget(&subscription.id);
         if let Err(error) = self.settle_page(&page, call, Older::Superseded).await {
             tracing::warn!(
                 integration = self.integration(),

@@ -303,3 +303,23 @@ async fn what_failed_unheard_is_carried_out_when_it_is_delivered_again() {
     assert_eq!(reply.status, Status::Succeeded, "{reply:?}");
     assert_eq!(rig.gateway.calls(), ["subscribe s1", "subscribe s1"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_gone_is_not_told_of_again() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    for (id, body) in [("c1", subscribe("s1")), ("c2", subscribe("s2")), ("c3", subscribe("s3"))] {
+        assert_eq!(rig.ask(&mut line, id, body).await.status, Status::Succeeded);
+        line.echo().await;
+    }
+    rig.ask(&mut line, "c4", unsubscribe("s1")).await;
+    rig.ask(&mut line, "c5", subscribe("s2")).await;
+    line.echo().await;
+    for (id, subscription) in [("c1", "s1"), ("c2", "s2")] {
+        let again = rig.ask(&mut line, id, subscribe(subscription)).await;
+        assert!(sentence(&again).contains("carried out before"), "{again:?}");
+    }
+    for (id, subscription) in [("c3", "s3"), ("c5", "s2")] {
+        assert_eq!(rig.ask(&mut line, id, subscribe(subscription)).await.status, Status::Succeeded);
+    }
+}

@@ -19,7 +19,7 @@ STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt bench soak audit docker static ministack tools
+.PHONY: help demo test fuzz lint fmt bench soak audit sbom docker static ministack tools
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,9 @@ test: ministack ## all tests; says which of them lack their peer (MiniStack, a D
 	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked; \
 	else $(CARGO) test --locked --lib --bins --tests; fi
 
+fuzz: ## what reads bytes from outside, guided by coverage; FUZZ_SECONDS=60 for each of FUZZ_TARGETS (all)
+	@CARGO="$(CARGO)" tests/fuzz/long.sh
+
 lint: ## formatting, clippy, documentation; bans, licences and sources of dependencies where cargo-deny is there
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -66,6 +69,9 @@ audit: ## known vulnerabilities of dependencies (fetches the advisory database)
 	  echo "make audit: no cargo-deny: nothing was checked ('make tools' or 'cargo install --locked cargo-deny')"; exit 1; fi; \
 	if cargo-deny --log-level error fetch db; then cargo-deny --log-level error check --disable-fetch advisories; \
 	else echo "make audit: the advisory database could not be fetched: nothing was checked"; exit 1; fi
+
+sbom: ## what is in the binary, as CycloneDX (JSON): target/federation-agent.cdx.json; builds its tool the first time
+	@CARGO="$(CARGO)" docker/sbom.sh "$(HOST)" target/federation-agent.cdx.json
 
 docker: static ## the image, from the static binary
 	docker/image.sh "$(STATIC)" "$(IMAGE)" "$(VERSION)" "$(COMMIT)"

@@ -18,6 +18,8 @@ mod once;
 mod shop;
 #[path = "aws/ways.rs"]
 mod ways;
+#[path = "aws/wire.rs"]
+mod wire;
 #[path = "aws/witness.rs"]
 mod witness;
 

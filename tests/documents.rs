@@ -8,18 +8,19 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All source, with the line breaks inside texts taken out, as the compiler does.
-fn source() -> String {
-    fn gather(folder: &Path, into: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                gather(&path, into);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                into.push_str(&fs::read_to_string(path).unwrap());
-            }
+fn gather(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            gather(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push_str(&fs::read_to_string(path).unwrap());
         }
     }
+}
+
+/// All source, with the line breaks inside texts taken out, as the compiler does.
+fn source() -> String {
     let mut text = String::new();
     gather(&root().join("src"), &mut text);
     let mut joined = String::new();
@@ -44,7 +45,16 @@ fn every_log_line_that_is_explained_can_be_logged() {
 
 #[test]
 fn every_file_that_is_linked_to_is_there() {
-    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md"] {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "CHANGELOG.md",
+        "docs/architecture.md",
+        "docs/security.md",
+        "docs/reliability.md",
+        "docs/grants.md",
+    ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -54,6 +64,24 @@ fn every_file_that_is_linked_to_is_there() {
             }
         }
     }
+}
+
+#[test]
+fn every_test_and_file_that_a_promise_rests_on_is_there() {
+    let of = |document: &str| fs::read_to_string(root().join("docs").join(document)).unwrap();
+    let model = [of("security.md"), of("reliability.md")].join("`.`");
+    let mut all = source();
+    gather(&root().join("tests"), &mut all);
+    let mut tests = 0;
+    for word in model.split('`').skip(1).step_by(2) {
+        if word.matches('_').count() >= 3 && word.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()) {
+            assert!(all.contains(&format!("fn {word}(")), "there is no test {word}");
+            tests += 1;
+        } else if ["src/", "tests/", "docker/", ".ci/"].iter().any(|folder| word.starts_with(folder)) {
+            assert!(root().join(word).exists(), "there is no {word}");
+        }
+    }
+    assert!(tests > 20, "threats and promises name their tests");
 }
 
 #[test]

@@ -1,10 +1,25 @@
 //! Nobody's secret in any line, at any level: a whole life of the agent at trace level.
 
 #[expect(dead_code, reason = "the other test uses all of it")]
+#[path = "link/certificates.rs"]
+mod certificates;
+#[expect(dead_code, reason = "the other test uses all of it")]
 mod support;
 
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+};
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use certificates::{Ca, p12_truststore};
+use federation_agent::plane::{Plane, PlaneSettings};
 use secrecy::ExposeSecret;
 use support::{AWS_SECRET, Process, Stage, TOKEN, soon};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
+    net::{TcpListener, TcpStream},
+};
 
 const ONE: &str = "one";
 
@@ -44,6 +59,136 @@ async fn no_command_prints_a_secret() {
         assert!(!said.is_empty(), "{command:?}");
         assert_free_of(&said, &[TOKEN, AWS_SECRET]);
     }
+}
+
+/// Where each password is asked for: the link's proxy, AWS's proxy, both stores.
+const PASSWORDS: [&str; 4] = ["link-proxy-secret", "aws-proxy-secret", "truststore-secret", "keystore-secret"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_password_of_a_proxy_or_a_store_is_in_any_line_at_trace_level() {
+    let [link_proxy, aws_proxy, truststore, keystore] = PASSWORDS;
+    let ca = Ca::new("ours");
+    let mut stage = Stage::set(&[ONE]).await;
+    let tls = Some(ca.issue(&["localhost", "127.0.0.1"]).server(Some(&ca)));
+    let settings = PlaneSettings { token: TOKEN.into(), tls, ..PlaneSettings::default() };
+    stage.plane = Plane::bind("127.0.0.1:0", settings).await.unwrap();
+    stage.plane.register(ONE, "aws-api-gateway");
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let agent = ca.issue(&["agent"]);
+    let trusted = file("trust.p12", &p12_truststore(&[("ours", &ca.certificate)], truststore));
+    let identity = file("identity.p12", &agent.p12("agent", &ca, keystore));
+    let (address, seen) = proxy().await;
+    let gateway_port = stage.gateway.url().rsplit(':').next().unwrap().trim_end_matches('/').to_owned();
+    let environment = |keystore_password: &str, link_password: &str| {
+        let ws = "gravitee_integration_connector_ws";
+        let aws = "gravitee_integration_providers_0_configuration";
+        let mut variables = stage.environment(&[
+            ("FEDERATION_AGENT_LOG", "trace,tungstenite=trace,aws_smithy_runtime=trace,hyper=trace,rustls=trace"),
+            ("HTTP_PROXY", &format!("http://agent:{aws_proxy}@{address}")),
+        ]);
+        variables.retain(|(name, _)| !name.ends_with("_endpointUrl"));
+        variables.extend(
+            [
+                (format!("{aws}_endpointUrl"), format!("http://gateway.example:{gateway_port}")),
+                (format!("{ws}_proxy_enabled"), "true".into()),
+                (format!("{ws}_proxy_type"), "HTTP".into()),
+                (format!("{ws}_proxy_host"), address.ip().to_string()),
+                (format!("{ws}_proxy_port"), address.port().to_string()),
+                (format!("{ws}_proxy_username"), "agent".into()),
+                (format!("{ws}_proxy_password"), link_password.into()),
+                (format!("{ws}_ssl_truststore_path"), trusted.clone()),
+                (format!("{ws}_ssl_truststore_password"), truststore.into()),
+                (format!("{ws}_ssl_keystore_path"), identity.clone()),
+                (format!("{ws}_ssl_keystore_password"), keystore_password.into()),
+            ]
+            .map(|(name, value): (String, String)| (name, value)),
+        );
+        variables
+    };
+
+    let running = Process::start(&[], environment(keystore, link_proxy));
+    soon("connected", stage.plane.connected(ONE)).await;
+    let api = stage.ingested(ONE).await;
+    let subscription = soon("subscribe", stage.plane.subscribe(ONE, &api, "g0ld77", "shop")).await.unwrap();
+    soon("unsubscribe", stage.plane.unsubscribe(&subscription.id)).await.unwrap();
+    running.signal("TERM");
+    let (_, mut said) = running.end().await;
+    // Both proxies were asked with their passwords, which is what could have been printed.
+    let used = seen.lock().unwrap().clone();
+    for password in [link_proxy, aws_proxy] {
+        assert!(used.contains(&pair(password)), "{password} was not used: {used:?}");
+    }
+
+    // What is wrong is said, and the wrong password is as secret as the right one.
+    for (keystore_password, link_password, word) in
+        [("wrong-keystore-secret", link_proxy, "its password is wrong"), (keystore, "wrong-proxy-secret", "(407)")]
+    {
+        let (_, lines) = Process::start(&["check"], environment(keystore_password, link_password)).end().await;
+        assert!(lines.iter().any(|line| line.contains(word)), "`{word}` is not said: {}", lines.join("\n"));
+        said.extend(lines);
+    }
+    let (_, shown) = Process::start(&["config"], environment(keystore, link_proxy)).end().await;
+    said.extend(shown);
+
+    let pairs: Vec<String> = [link_proxy, aws_proxy, "wrong-proxy-secret"].map(pair).into();
+    assert_free_of(&said, &pairs.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_free_of(&said, &["proxy-secret", "store-secret", TOKEN, AWS_SECRET]);
+    let key = agent.key.serialize_pem();
+    assert_free_of(&said, &[key.lines().nth(1).unwrap()]);
+}
+
+/// How a proxy is told who asks.
+fn pair(password: &str) -> String {
+    BASE64_STANDARD.encode(format!("agent:{password}"))
+}
+
+/// A proxy that notes the credentials that it is shown. It wants one of the right passwords; every name leads to this
+/// machine.
+async fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let notes = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(forward(stream, Arc::clone(&notes)));
+        }
+    });
+    (address, seen)
+}
+
+async fn forward(mut stream: TcpStream, notes: Arc<Mutex<Vec<String>>>) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    let told = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("proxy-authorization").then(|| value.trim_start_matches("Basic ").to_owned())
+    })?;
+    notes.lock().expect("unpoisoned").push(told.clone());
+    if !PASSWORDS.iter().any(|password| pair(password) == told) {
+        let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n";
+        return stream.write_all(refusal).await.ok();
+    }
+    let mut words = text.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let authority = target.trim_start_matches("http://").split('/').next()?;
+    let port = authority.rsplit(':').next()?;
+    let mut to = TcpStream::connect(format!("127.0.0.1:{port}")).await.ok()?;
+    if method == "CONNECT" {
+        stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.ok()?;
+    } else {
+        to.write_all(&head).await.ok()?;
+    }
+    copy_bidirectional(&mut stream, &mut to).await.ok().map(|_| ())
 }
 
 fn assert_free_of(said: &[String], secrets: &[&str]) {

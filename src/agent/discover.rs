@@ -80,11 +80,16 @@ impl Agent {
         if let Some(Err((class, sentence))) = &progress.ended {
             return Err(Error::new(*class, sentence.clone()));
         }
-        if !ended && progress.apis.is_empty() && !progress.failed.is_empty() {
+        if !ended && progress.apis.is_empty() {
+            // Not an empty preview: the console would take it for an estate without APIs.
+            let why = if progress.failed.is_empty() {
+                "the gateway is slow or does not answer".to_owned()
+            } else {
+                format!("some sources failed ({})", names(&progress.failed))
+            };
             return Err(Error::unavailable(format!(
-                "nothing was found in {} s, and some sources failed ({}); the list goes on, try again in a minute",
-                self.settings.budget.as_secs_f64(),
-                names(&progress.failed)
+                "nothing was found in {} s, {why}; the list goes on, try again in a minute",
+                self.settings.budget.as_secs_f64()
             )));
         }
         let note = format!(

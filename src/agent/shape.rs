@@ -7,7 +7,7 @@
 
 use std::{collections::HashSet, fmt};
 
-use crate::model::{Api, MetadataFormat};
+use crate::model::{Api, MetadataFormat, is_plain};
 
 const API_NAME: usize = 512;
 const VERSION: usize = 64;
@@ -127,8 +127,9 @@ fn keep(kept: bool, what: &'static str, changes: &mut Vec<Change>) -> bool {
 /// Shortens `text` so that it stays distinct; whether it was too long.
 fn name(text: &mut String, what: &'static str, limit: usize, changes: &mut Vec<Change>) -> bool {
     let original = text.clone();
-    if text.contains(char::is_control) {
-        *text = text.replace(char::is_control, " ");
+    let odd = |letter| !is_plain(letter);
+    if text.contains(odd) {
+        *text = text.replace(odd, " ");
         changes.push(Change::Cleaned { what });
     }
     let len = units(text);

@@ -1,6 +1,6 @@
 //! `discover`: what the plane would be shown, without a plane.
 
-use std::{collections::BTreeMap, io::IsTerminal, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
 use comfy_table::{ColumnConstraint, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     agent::guard::{Guard, Loss, Verdict},
-    journal::{Files, Journal},
+    journal::Journal,
     model::{Api, Error, MetadataFormat, PlanSecurity},
     provider::{Call, Found, Listed},
     settings::Environment,
@@ -28,6 +28,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_mins(30);
 /// APIs that may wait to be counted.
 const QUEUE: usize = 64;
+/// How many characters of a text a cell of the table shows.
+const CELL: usize = 120;
+/// How many characters are shown of why something is left out.
+const LINE: usize = 600;
 
 /// What one gateway told.
 #[derive(Default)]
@@ -50,7 +54,7 @@ pub(super) fn discover(
     start::runtime()?.block_on(async {
         let cancel = start::cancelled_by_signal()?;
         // Without looking whether the folder may be written: nothing is, here.
-        let guard = wiring::guard(&process, &Journal::new(Arc::new(Files::new(&process.data_dir))));
+        let guard = wiring::guard(&process, &Journal::at(&process.data_dir));
         let mut documents = Vec::new();
         let mut all_well = true;
         for (n, gateway) in gateways.iter().enumerate() {
@@ -70,7 +74,7 @@ pub(super) fn discover(
             }
         }
         if output == TableOutput::Json {
-            terminal::say(format_args!("{:#}", json!({ "integrations": documents })));
+            terminal::say(terminal::json(&json!({ "integrations": documents })));
         }
         Ok(if all_well { Exit::Good } else { Exit::Failed })
     })
@@ -147,10 +151,12 @@ fn print(gateway: &Gateway, told: &Told, several: bool, terminal: Terminal) {
         terminal::say(format_args!("{} {}", terminal.mark(Mark::Bad), printable(&format!("{loss}: {what}"))));
     }
     for (what, why) in &told.left_out {
-        terminal::say(format_args!("{} {}", terminal.mark(Mark::Doubtful), printable(&format!("{what}: {why}"))));
+        let (mark, what, why) = (terminal.mark(Mark::Doubtful), short(what, CELL), short(why, LINE));
+        terminal::say(format_args!("{mark} {what}: {why}"));
     }
     for (source, error) in &told.failed {
-        terminal::say(format_args!("{} {}", terminal.mark(Mark::Bad), printable(&format!("{source}: {error}"))));
+        let (mark, source) = (terminal.mark(Mark::Bad), short(source, CELL));
+        terminal::say(format_args!("{mark} {source}: {error}"));
     }
     if let Some(error) = &told.error {
         terminal::say(format_args!("{} nothing could be read: {error}", terminal.mark(Mark::Bad)));
@@ -170,12 +176,19 @@ fn table(apis: &[Listed], with_source: bool) -> Table {
             plans.iter().map(|plan| plan.name.as_str()).collect::<Vec<_>>().join(", ")
         };
         let cells = [name, version.as_deref().unwrap_or("0.0.0"), &plans, &listed.source, id];
-        table.add_row(cells.map(printable));
+        table.add_row(cells.map(|text| short(text, CELL)));
     }
     if let Some(column) = table.column_mut(3).filter(|_| !with_source) {
         column.set_constraint(ColumnConstraint::Hidden);
     }
     table
+}
+
+/// What somebody else wrote, cut where it is long enough to hide the rest. The JSON has it whole.
+fn short(text: &str, most: usize) -> String {
+    let cut = text.chars().nth(most).is_some();
+    let kept: String = printable(text).chars().take(if cut { most - 1 } else { most }).collect();
+    if cut { kept + "…" } else { kept }
 }
 
 fn document(gateway: &Gateway, told: &Told) -> Value {

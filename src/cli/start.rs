@@ -20,6 +20,10 @@ use crate::{
 /// The variable that says what is logged.
 const LOG: &str = "FEDERATION_AGENT_LOG";
 
+/// Threads for what blocks: names that are looked up, files. They exist while they are needed. Every gateway takes four
+/// at most, so that one whose name server is silent leaves the others theirs.
+const BLOCKING: usize = 64;
+
 /// What a command logs when nobody said what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Habit {
@@ -57,7 +61,7 @@ pub(super) fn log(process: &Process, environment: &Environment, habit: Habit) ->
 pub(super) fn runtime() -> Result<Runtime, Stop> {
     Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(4)
+        .max_blocking_threads(BLOCKING)
         .thread_keep_alive(Duration::from_secs(1))
         .thread_name("federation-agent")
         .enable_all()

@@ -5,7 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use crate::settings::Environment;
+use crate::{model::is_plain, settings::Environment};
 
 /// Whether results go to a person, and whether that person wants colours.
 #[derive(Debug, Clone, Copy)]
@@ -71,14 +71,14 @@ pub(super) fn complain(line: impl fmt::Display) {
 
 /// What somebody else wrote, fit for a terminal: nothing that steers it, and nothing that turns its letters round.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect()
 }
 
 /// A JSON document, fit for a terminal too: what steers it stands there as JSON's escapes.
 pub(super) fn json(document: &serde_json::Value) -> String {
     let mut text = String::new();
     for c in format!("{document:#}").chars() {
-        if c != '\n' && steers(c) {
+        if c != '\n' && !is_plain(c) {
             // They all stand within texts, and in the first plane.
             let _ = write!(text, "\\u{:04x}", u32::from(c));
         } else {
@@ -86,11 +86,6 @@ pub(super) fn json(document: &serde_json::Value) -> String {
         }
     }
     text
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -103,7 +98,7 @@ mod tests {
         assert_eq!(printable(nasty), "a [31m 2J   b c ");
         let document = serde_json::json!({ "name": nasty });
         let text = json(&document);
-        assert!(!text.chars().any(|c| c != '\n' && steers(c)), "{text:?}");
+        assert!(!text.chars().any(|c| c != '\n' && !is_plain(c)), "{text:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
     }
 }

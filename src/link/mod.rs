@@ -14,6 +14,8 @@
 mod conversation;
 mod dial;
 mod endpoint;
+#[doc(hidden)]
+pub mod fuzz;
 mod guard;
 mod policy;
 mod probe;

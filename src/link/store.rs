@@ -3,7 +3,10 @@
 use std::{fs, io};
 
 use p12_keystore::{CertificateBag, Pkcs12Archive, PrivateKeyBag, error::Error as P12Error};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+    pem::{self, PemObject as _},
+};
 use secrecy::ExposeSecret as _;
 
 use crate::settings::{Fault, Store, StoreKind, StoreSource};
@@ -92,7 +95,18 @@ fn is_named(store: &Store, name: Option<&str>) -> bool {
 fn pem_certificates(bytes: &[u8], store: &Store) -> Result<Vec<CertificateDer<'static>>, Fault> {
     CertificateDer::pem_slice_iter(bytes)
         .collect::<Result<_, _>>()
-        .map_err(|error| fault(store, &format!("it is not PEM: {error}")))
+        .map_err(|error| fault(store, &format!("it is not PEM: {}", words(&error))))
+}
+
+/// What is wrong with PEM, without any of its bytes.
+pub(super) fn words(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        pem::Error::IllegalSectionStart { .. } => "a line that begins a section is not whole",
+        pem::Error::Base64Decode(_) => "what stands between the lines of a section is not base64",
+        pem::Error::SectionTooLarge => "a section is too large",
+        _ => "it cannot be read",
+    }
 }
 
 fn open(store: &Store) -> Result<Pkcs12Archive, Fault> {

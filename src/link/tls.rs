@@ -54,7 +54,7 @@ fn extra(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let bytes = fs::read(path).map_err(|error| fault(store::unread(&error)))?;
     let found = CertificateDer::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| fault(format!("it is not PEM: {error}")))?;
+        .map_err(|error| fault(format!("it is not PEM: {}", store::words(&error))))?;
     if found.is_empty() { Err(fault("it holds no certificate in PEM".into())) } else { Ok(found) }
 }
 

@@ -48,10 +48,30 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// The longest [`line`], in characters.
+const LONGEST: usize = 2_000;
+/// How much of its end is kept of a longer one: there stands what to do.
+const END: usize = 500;
+
+/// `text` as one line for a person: names and answers of others may hold control characters and have any length.
+pub fn line(text: impl Into<String>) -> String {
+    let mut text = text.into();
+    if !text.chars().all(is_plain) {
+        text = text.chars().map(|letter| if is_plain(letter) { letter } else { ' ' }).collect();
+    }
+    let count = if text.len() > LONGEST { text.chars().count() } else { 0 };
+    if count > LONGEST {
+        let begin = text.chars().take(LONGEST - END - 3);
+        text = begin.chain(" … ".chars()).chain(text.chars().skip(count - END)).collect();
+    }
+    text
+}
+
 impl Error {
-    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console.
+    /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console. It is made a
+    /// [`line`].
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
-        Self { class, sentence: sentence.into(), source: None }
+        Self { class, sentence: line(sentence), source: None }
     }
 
     /// [`Class::Invalid`].
@@ -94,7 +114,7 @@ impl Error {
     /// The same with words before its sentence: `during: sentence`.
     #[must_use]
     pub fn during(mut self, what: impl fmt::Display) -> Self {
-        self.sentence = format!("{what}: {}", self.sentence);
+        self.sentence = line(format!("{what}: {}", self.sentence));
         self
     }
 
@@ -107,6 +127,14 @@ impl Error {
     pub fn sentence(&self) -> &str {
         &self.sentence
     }
+}
+
+/// Whether a character stays in its line and in its place: neither control characters do, nor what turns the
+/// direction of writing round.
+pub fn is_plain(letter: char) -> bool {
+    let breaks = matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !(letter.is_control() || breaks || turns)
 }
 
 impl fmt::Display for Error {
@@ -124,5 +152,24 @@ impl fmt::Debug for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_is_one_line_whatever_things_are_called() {
+        let error =
+            Error::invalid("the plan Go\nld\u{1b}[2J\u{202e}dlog\u{2028}x\u{9b}1m is \u{5d0}\u{5d1}").during("a\r\nb");
+        assert_eq!(error.sentence(), "a  b: the plan Go ld [2J dlog x 1m is \u{5d0}\u{5d1}");
+        assert_eq!(line("as it is: é …"), "as it is: é …");
+        let long = Error::invalid(format!("{}: do this", "é".repeat(10_000))).during("reading");
+        assert_eq!(long.sentence().chars().count(), LONGEST);
+        assert!(
+            long.sentence().starts_with("reading: é") && long.sentence().ends_with("é: do this"),
+            "its end is kept"
+        );
     }
 }

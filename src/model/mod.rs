@@ -6,7 +6,7 @@ mod error;
 mod subscription;
 
 pub use api::{Api, Document, DocumentKind, Metadata, MetadataFormat, Plan, PlanSecurity};
-pub use error::{Class, Error};
+pub use error::{Class, Error, is_plain, line};
 pub use subscription::{Grant, Subscription, SubscriptionKind};
 
 /// Texts by name. Ordered, so that what is sent and logged is the same from run to run.

@@ -13,6 +13,8 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use crate::model::is_plain;
+
 /// The target under which all of this program's events stand.
 const OURS: &str = "federation_agent";
 
@@ -106,11 +108,48 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
+    let writer = Plain { inner: writer, colours: style == Style::Text { colours: true } };
     match style {
         Style::Text { colours } => {
             Box::new(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(writer))
         }
         Style::Json => Box::new(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)),
+    }
+}
+
+/// Keeps every event on its line: what a gateway or a plane calls a thing may hold line ends, and letters that turn the
+/// rest round. An event comes whole, in one piece, and its escape sequences are our own colours: others are escaped
+/// before.
+#[derive(Clone)]
+struct Plain<W> {
+    inner: W,
+    colours: bool,
+}
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Plain<W> {
+    type Writer = Plain<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        Plain { inner: self.inner.make_writer(), colours: self.colours }
+    }
+}
+
+impl<W: io::Write> io::Write for Plain<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let (line, end) = text.strip_suffix('\n').map_or((&*text, ""), |line| (line, "\n"));
+        let is_odd = |letter: char| !(is_plain(letter) || (self.colours && letter == '\x1b'));
+        if line.contains(is_odd) {
+            let line = line.replace(is_odd, " ") + end;
+            self.inner.write_all(line.as_bytes())?;
+        } else {
+            self.inner.write_all(event)?;
+        }
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
     }
 }
 
@@ -214,5 +253,21 @@ mod tests {
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((line["message"].as_str(), line["answer"].as_u64()), (Some("after"), Some(42)));
+    }
+
+    #[test]
+    fn an_event_is_a_line_whatever_it_tells_of() {
+        let odd = "one\ntwo\r\u{1b}[2J\u{202e}three\u{2028}";
+        for (style, colours) in
+            [(Style::Json, false), (Style::Text { colours: false }, false), (Style::Text { colours: true }, true)]
+        {
+            let sink = Sink::default();
+            let subscriber = tracing_subscriber::registry().with(lines(style, sink.clone()));
+            tracing::subscriber::with_default(subscriber, || tracing::info!(name = odd, "named {odd}"));
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(line.chars().all(|letter| is_plain(letter) || (colours && letter == '\x1b')), "{line:?}");
+            assert!(line.contains("three") && !line.contains("\x1b[2J"), "{line:?}");
+        }
     }
 }

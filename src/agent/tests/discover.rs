@@ -145,6 +145,19 @@ async fn nothing_but_failures_in_time_is_an_error_not_an_empty_preview() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_gateway_that_says_nothing_is_an_error_not_an_empty_preview() {
+    let rig = Rig::new(Gateway::of(&[]).list(|call, _| async move {
+        call.cancel.cancelled().await;
+        Ok(())
+    }));
+    let mut line = rig.connect();
+    let begin = Instant::now();
+    let reply = rig.ask(&mut line, "c1", CommandBody::Discover).await;
+    assert!(sentence(&reply).contains("the gateway is slow or does not answer"), "{reply:?}");
+    assert_eq!(begin.elapsed().as_secs(), 50);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_preview_that_no_message_holds_is_cut_and_says_so() {
     let names: Vec<String> = (0..200).map(|n| format!("api-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -3,6 +3,7 @@
 
 use std::{future::Future, time::Duration};
 
+use aws_credential_types::Credentials;
 use aws_sdk_apigateway::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use super::{
     client::Target,
     failure::{self, Asked, Cause, Effect, Failure},
+    pace::Haste,
     region::Partition,
 };
 use crate::{
@@ -40,6 +42,8 @@ pub(super) struct Operation {
     pub(super) path: String,
     /// How it may be repeated.
     pub(super) repeats: Repeats,
+    /// Whether it goes before others.
+    pub(super) haste: Haste,
 }
 
 /// How a call may be repeated.
@@ -58,17 +62,23 @@ pub(super) enum Repeats {
 impl Operation {
     /// A call that only reads.
     pub(super) fn get(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "GET", path: path.into(), repeats: Repeats::Freely }
+        Self { name, verb: "GET", path: path.into(), repeats: Repeats::Freely, haste: Haste::Urgent }
     }
 
     /// A call that makes something.
     pub(super) fn create(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "POST", path: path.into(), repeats: Repeats::WhenNothingWasMade }
+        Self { name, verb: "POST", path: path.into(), repeats: Repeats::WhenNothingWasMade, haste: Haste::Urgent }
     }
 
     /// A call that removes something: the same again does no harm.
     pub(super) fn delete(name: &'static str, path: impl Into<String>) -> Self {
-        Self { name, verb: "DELETE", path: path.into(), repeats: Repeats::Stubbornly }
+        Self { name, verb: "DELETE", path: path.into(), repeats: Repeats::Stubbornly, haste: Haste::Urgent }
+    }
+
+    /// The same as one of the many that a list or an ingest needs: the few of a subscription go first.
+    #[must_use]
+    pub(super) fn patient(self) -> Self {
+        Self { haste: Haste::Patient, ..self }
     }
 
     /// The right that it needs in `region`.
@@ -90,18 +100,28 @@ impl Target {
         let asked = Asked { operation: operation.name, right: &right, place: &self.place, whom: &self.account.whom };
         let mut attempt = 0;
         let mut last: Option<Failure> = None;
-        let mut renewed = false;
+        let mut refused: Option<Credentials> = None;
         loop {
             attempt += 1;
+            // Credentials that AWS does not take may have been replaced: one more try, with new ones.
+            let mut renew = false;
             let entered = async {
                 let credentials = self.vault.get().await?;
-                let place = self.bucket.enter().await;
+                // The same again would be refused again.
+                if refused.as_ref() == Some(&credentials) {
+                    return Ok((credentials, None));
+                }
+                let place = self.bucket.enter(&self.region, operation.haste).await;
                 Ok::<_, Error>((credentials, place))
             };
             let failed = match self.in_time(call, &asked, entered).await {
                 Err(given_up) => return Err(last.map_or(given_up, |last| ended(last, &asked))),
                 Ok(Err(error)) => Failure::harmless(error.during(format!("{} ({})", operation.name, self.place))),
-                Ok(Ok((credentials, _place))) => {
+                Ok(Ok((_, None))) => {
+                    let bug = || Failure::harmless(Error::bug("the way to the gateway is closed"));
+                    return Err(last.unwrap_or_else(bug));
+                }
+                Ok(Ok((credentials, Some(_place)))) => {
                     let started = Instant::now();
                     self.counts.add(operation.name);
                     crate::faultpoint::reached(&format!("call:{}:before", operation.name)).await;
@@ -114,11 +134,13 @@ impl Target {
                             return Ok(output);
                         }
                         Ok(Err(error)) => {
-                            let failed = failure::of_sdk(&error, &asked);
+                            let failed = self.vault.advise(failure::of_sdk(&error, &asked));
                             let status = failure::status_of(&error);
                             self.log(call, operation, attempt, started, status, failed.class().word());
                             if failed.cause == Cause::Credentials {
-                                self.vault.refused(credentials.access_key_id()).await;
+                                self.vault.refused(&credentials).await;
+                                renew = refused.is_none() && operation.repeats != Repeats::Never;
+                                refused = Some(credentials);
                             }
                             failed
                         }
@@ -141,9 +163,6 @@ impl Target {
             if let Class::Throttled(after) = failed.class() {
                 self.bucket.pause(after.unwrap_or(delay).min(LONGEST_PAUSE));
             }
-            // Credentials that AWS does not take may have been replaced: one more try, with new ones.
-            let renew = failed.cause == Cause::Credentials && !renewed && operation.repeats != Repeats::Never;
-            renewed |= renew;
             if !renew && !may_repeat(operation.repeats, &failed, attempt) {
                 return Err(failed);
             }

@@ -9,7 +9,9 @@ use super::{
     client::{Target, unidentified},
     export,
     failure::{Cause, Failure},
-    list, subscribe,
+    list,
+    pace::Haste,
+    subscribe,
 };
 use crate::{
     model::{Class, Error},
@@ -170,7 +172,7 @@ async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Option<S
 
 /// The rights to write, by requests that name nothing there is.
 async fn writes(target: &Target, call: &Call, teller: &mut Teller) {
-    let once = |name, verb, path: String| Operation { name, verb, path, repeats: Repeats::Never };
+    let once = |name, verb, path: String| Operation { name, verb, path, repeats: Repeats::Never, haste: Haste::Urgent };
 
     let operation = once("CreateApiKey", "POST", "/apikeys".into());
     let send = || target.client.create_api_key().name(NOTHING).value(TOO_SHORT).send();

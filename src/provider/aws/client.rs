@@ -9,6 +9,7 @@ use std::{
 use aws_config::{AppName, BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_sdk_apigateway::config::{IdentityCache, StalledStreamProtectionConfig};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use futures_util::{StreamExt, future::ready, stream};
 use tokio::{
     sync::OnceCell,
@@ -17,7 +18,7 @@ use tokio::{
 
 use super::{
     config::{AccountConfig, Config},
-    credentials::{Assume, IDENTITY, base_vault, of_sts, session_name},
+    credentials::{Assume, Chain, IDENTITY, base_vault, of_sts, session_name},
     failure::{self, Asked, Cause, Failure},
     http,
     pace::{Bucket, Quota},
@@ -156,6 +157,13 @@ impl Access {
         Self { config, accounts, base, counts: Arc::default(), loaded: OnceCell::new(), buckets: Mutex::default() }
     }
 
+    /// The same with an SDK that is set up already.
+    #[must_use]
+    pub(super) fn with_loaded(mut self, loaded: SdkConfig) -> Self {
+        self.loaded = OnceCell::new_with(Some(loaded));
+        self
+    }
+
     /// `account` in `region`, ready to be called; asks STS for the account's number when only STS can tell it.
     pub(super) async fn target(&self, account: &Arc<Account>, region: &str) -> Target {
         let ready = self.ready(account).await;
@@ -212,7 +220,8 @@ impl Access {
         let mut identity = account.identity.lock().await;
         self.find_out(account, &mut identity).await;
         if let (Some((_, error)), false) = (&identity.failed, identity.told) {
-            tracing::warn!(identity = %account.whom, error = %error, "STS does not tell which account this is");
+            let integration = &self.config.integration;
+            tracing::warn!(integration, identity = %account.whom, error = %error, "STS does not tell which account this is");
             identity.told = true;
         }
         identity.known.clone()
@@ -271,9 +280,9 @@ impl Access {
             Ok(Err(error)) => {
                 let failed = failure::of_sdk(&error, &asked);
                 if failed.cause == Cause::Credentials {
-                    ready.vault.refused(credentials.access_key_id()).await;
+                    ready.vault.refused(&credentials).await;
                 }
-                return Err(failed);
+                return Err(ready.vault.advise(failed));
             }
             Err(_) => return Err(failure::lost(&asked, "no answer in time")),
         };
@@ -321,7 +330,7 @@ impl Access {
                     session: session_name(&self.config.integration),
                     region: region.clone(),
                 };
-                let vault = assume.into_vault();
+                let vault = assume.into_vault(&self.config.integration);
                 Ready::new(&base.config, vault, &region)
             })
             .await
@@ -333,38 +342,50 @@ impl Access {
             .get_or_init(|| async {
                 let loaded = self.loaded().await;
                 let region = self.base.config.regions.first().cloned().unwrap_or_default();
-                Ready::new(loaded, base_vault(loaded, &self.config), &region)
+                let (http, config) = (loaded.http_client(), self.config.clone());
+                let chain: Chain = Arc::new(move || {
+                    let (http, config) = (http.clone(), config.clone());
+                    Box::pin(async move { load(&config, http).await.credentials_provider() })
+                });
+                Ready::new(loaded, base_vault(chain, &self.config), &region)
             })
             .await
     }
 
-    /// What all clients share. Reads the profile files and the environment; touches no network.
+    /// What all clients share.
     async fn loaded(&self) -> &SdkConfig {
         self.loaded
             .get_or_init(|| async {
                 let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone());
-                let region = self.config.regions().first().map_or("us-east-1", |region| region).to_owned();
-                let mut loader = aws_config::defaults(BehaviorVersion::latest())
-                    .http_client(http)
-                    // Never the environment's: a compose file may hold a list there.
-                    .region(Region::new(region))
-                    // The one loop that repeats is ours.
-                    .retry_config(RetryConfig::disabled())
-                    .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
-                    .stalled_stream_protection(
-                        StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED).build(),
-                    )
-                    .identity_cache(IdentityCache::no_cache());
-                if let Ok(name) = AppName::new(concat!("federation-agent-", env!("CARGO_PKG_VERSION"))) {
-                    loader = loader.app_name(name);
-                }
-                if let Some(url) = &self.config.endpoint {
-                    loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
-                }
-                Box::pin(loader.load()).await
+                load(&self.config, Some(http)).await
             })
             .await
     }
+}
+
+/// Reads the profile files and the environment; touches no network.
+pub(super) async fn load(config: &Config, http: Option<SharedHttpClient>) -> SdkConfig {
+    let region = config.regions().first().map_or("us-east-1", |region| region).to_owned();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        // Never the environment's: a compose file may hold a list there.
+        .region(Region::new(region))
+        // The one loop that repeats is ours.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(TimeoutConfig::builder().connect_timeout(CONNECT).build())
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().upload_enabled(false).grace_period(STALLED).build(),
+        )
+        .identity_cache(IdentityCache::no_cache());
+    if let Some(http) = http {
+        loader = loader.http_client(http);
+    }
+    if let Ok(name) = AppName::new(concat!("federation-agent-", env!("CARGO_PKG_VERSION"))) {
+        loader = loader.app_name(name);
+    }
+    if let Some(url) = &config.endpoint {
+        loader = loader.endpoint_url(url.as_str().trim_end_matches('/'));
+    }
+    Box::pin(loader.load()).await
 }
 
 impl Ready {

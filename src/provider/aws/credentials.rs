@@ -1,50 +1,55 @@
 //! Where credentials come from: the settings, AWS's default chain, STS.
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use aws_config::{SdkConfig, imds::client::error::ImdsError};
 use aws_credential_types::{
     Credentials,
-    provider::{ProvideCredentials, error::CredentialsError},
+    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError},
 };
 use aws_types::{origin::Origin, service_config::ServiceConfigKey};
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{
     client::Counts,
     config::Config,
-    failure::{self, Asked},
+    failure::{self, Asked, Cause, Failure},
     region::Partition,
     vault::Vault,
 };
-use crate::model::{Class, Error};
+use crate::model::Error;
 
 /// How long STS may take to say who we are.
 pub(super) const IDENTITY: Duration = Duration::from_secs(6);
 
-/// The credentials of the settings' pair, else of the default chain that `loaded` has found.
-pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
+/// What is told of credentials that are refused and cannot change while the process runs.
+const FIXED: &str = "They are the accessKeyId and secretAccessKey of the settings, which are read at the start: change \
+                     them there and restart";
+
+/// Builds AWS's default chain from what the machine says now.
+pub(super) type Chain = Arc<dyn Fn() -> BoxFuture<'static, Option<SharedCredentialsProvider>> + Send + Sync>;
+
+/// The credentials of the settings' pair, else of the default chain. It is built anew for every fetch: the SDK reads
+/// the profiles of one chain once, and what is written into them later would need a restart.
+pub(super) fn base_vault(chain: Chain, config: &Config) -> Vault {
     if let Some((id, secret)) = config.pair.clone() {
-        return Vault::new(move || {
+        let pair = Vault::new(&config.integration, move || {
             let credentials = Credentials::new(&id, secret.expose_secret(), None, None, "settings");
             async move { Ok(credentials) }
         });
+        return pair.fixed(FIXED);
     }
-    let chain = loaded.credentials_provider();
     let profile = profile();
-    let first = Arc::new(OnceLock::new());
-    Vault::new(move || {
-        let (chain, profile, first) = (chain.clone(), profile.clone(), first.clone());
+    Vault::new(&config.integration, move || {
+        let (chain, profile) = (chain(), profile.clone());
         async move {
-            match chain {
-                Some(chain) => {
-                    let got = chain.provide_credentials().await;
-                    got.map_err(|error| kept(&first, &error, of_chain(&error, profile.as_deref())))
-                }
+            match chain.await {
+                Some(chain) => chain.provide_credentials().await.map_err(|error| of_chain(&error, profile.as_deref())),
                 None => Err(Error::bug("the default credentials chain is missing")),
             }
         }
@@ -55,18 +60,6 @@ pub(super) fn base_vault(loaded: &SdkConfig, config: &Config) -> Vault {
 #[expect(clippy::disallowed_methods, reason = "the SDK reads it by itself, beside the settings; here it is only told")]
 fn profile() -> Option<String> {
     std::env::var("AWS_PROFILE").ok().filter(|profile| !profile.is_empty())
-}
-
-/// The error to tell. The SDK builds what a profile says once, and tells only the first time why it could not: later
-/// that is an unhandled error without a reason, so that the first stands for it.
-fn kept(first: &OnceLock<(Class, String)>, error: &CredentialsError, told: Error) -> Error {
-    if matches!(error, CredentialsError::Unhandled(_)) {
-        return first.get().map_or(told, |(class, sentence)| Error::new(*class, sentence.clone()));
-    }
-    if matches!(error, CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)) {
-        first.get_or_init(|| (told.class(), told.sentence().to_owned()));
-    }
-    told
 }
 
 /// Why the default chain gives nothing, `AWS_PROFILE` being `profile`.
@@ -105,7 +98,7 @@ fn of_profile(profile: &str) -> String {
     format!(
         "AWS_PROFILE names the profile `{profile}`, which must be in ~/.aws/config or ~/.aws/credentials (or where \
          AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE say; in a container: mounted and readable) and have \
-         credentials; mend the profile, name another one, or unset AWS_PROFILE, then restart"
+         credentials: mend the profile, which is read again, or restart with another AWS_PROFILE or with none"
     )
 }
 
@@ -146,11 +139,20 @@ pub(super) struct Assume {
     pub(super) region: String,
 }
 
+/// Why a role was not assumed.
+struct Refused {
+    /// The role's trust or a right is missing.
+    denied: bool,
+    /// STS is not activated in the region.
+    disabled: bool,
+    failure: Failure,
+}
+
 impl Assume {
     /// The role's credentials, fetched when they are needed.
-    pub(super) fn into_vault(self) -> Vault {
+    pub(super) fn into_vault(self, integration: &str) -> Vault {
         let assume = Arc::new(self);
-        Vault::new(move || {
+        Vault::new(integration, move || {
             let assume = assume.clone();
             async move { assume.credentials().await }
         })
@@ -158,6 +160,24 @@ impl Assume {
 
     async fn credentials(&self) -> Result<Credentials, Error> {
         let base = self.base.get().await?;
+        let refused = match self.assumed().await {
+            Ok(credentials) => return Ok(credentials),
+            Err(refused) if refused.failure.cause == Cause::Credentials => refused,
+            Err(refused) => return Err(self.explained(refused).await),
+        };
+        // The credentials that it is asked with may have been replaced.
+        self.base.refused(&base).await;
+        if self.base.get().await? == base {
+            return Err(self.explained(refused).await);
+        }
+        match self.assumed().await {
+            Ok(credentials) => Ok(credentials),
+            Err(refused) => Err(self.explained(refused).await),
+        }
+    }
+
+    /// Asks once.
+    async fn assumed(&self) -> Result<Credentials, Refused> {
         self.counts.add("AssumeRole");
         let answer = self
             .sts
@@ -170,19 +190,19 @@ impl Assume {
         let place = format!("STS, {}", self.region);
         let right = format!("sts:AssumeRole on {}", self.role);
         let asked = Asked { operation: "AssumeRole", right: &right, place: &place, whom: "the agent's own identity" };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                let failed = failure::of_sdk(&error, &asked);
-                if failed.cause == failure::Cause::Credentials {
-                    self.base.refused(base.access_key_id()).await;
-                }
-                let code = aws_sdk_sts::error::ProvideErrorMetadata::code(&error).unwrap_or_default();
-                return Err(self.explained(code, failed.error).await);
-            }
-        };
-        let credentials =
-            answer.credentials.ok_or_else(|| Error::unavailable("AssumeRole (STS) gave no credentials"))?;
+        let answer = answer.map_err(|error| Refused {
+            denied: matches!(
+                aws_sdk_sts::error::ProvideErrorMetadata::code(&error),
+                Some("AccessDenied" | "AccessDeniedException")
+            ),
+            disabled: aws_sdk_sts::error::ProvideErrorMetadata::code(&error) == Some("RegionDisabledException"),
+            failure: failure::of_sdk(&error, &asked),
+        })?;
+        let credentials = answer.credentials.ok_or_else(|| Refused {
+            denied: false,
+            disabled: false,
+            failure: Failure::harmless(Error::unavailable("AssumeRole (STS) gave no credentials")),
+        })?;
         let expiry = SystemTime::try_from(credentials.expiration).ok();
         Ok(Credentials::new(
             credentials.access_key_id,
@@ -194,9 +214,9 @@ impl Assume {
     }
 
     /// What a refusal to assume the role means for a person: the role, its external id, and who asked.
-    async fn explained(&self, code: &str, error: Error) -> Error {
-        match code {
-            "AccessDenied" | "AccessDeniedException" => {
+    async fn explained(&self, refused: Refused) -> Error {
+        match refused {
+            Refused { denied: true, .. } => {
                 let who = match timeout(IDENTITY, self.sts.get_caller_identity().send()).await {
                     Ok(Ok(answer)) => answer.arn.unwrap_or_else(|| "the agent's own identity".into()),
                     _ => "the agent's own identity".into(),
@@ -211,12 +231,14 @@ impl Assume {
                     self.role
                 ))
             }
-            "RegionDisabledException" => Error::denied(format!(
+            Refused { disabled: true, .. } => Error::denied(format!(
                 "the role {} cannot be assumed in {}: STS is not activated in that region; activate it or name \
                  another region first",
                 self.role, self.region
             )),
-            _ => error.during(format!("assuming the role {}", self.role)),
+            Refused { failure, .. } => {
+                self.base.advise(failure).error.during(format!("assuming the role {}", self.role))
+            }
         }
     }
 }
@@ -296,17 +318,5 @@ mod tests {
     fn an_invisible_instance_role_names_the_hop_limit() {
         let error = of_chain(&CredentialsError::not_loaded_no_source(), None);
         assert!(error.sentence().contains("hop limit"), "{error}");
-    }
-
-    #[test]
-    fn the_first_reason_of_a_profile_is_kept() {
-        let first = OnceLock::new();
-        let tell = |error: CredentialsError| kept(&first, &error, of_chain(&error, Some("nope")));
-        let missing = tell(CredentialsError::not_loaded("x"));
-        assert!(missing.sentence().contains("the profile `nope`"), "{missing}");
-        let again = tell(CredentialsError::unhandled("initialization error already taken"));
-        assert_eq!((again.class(), again.sentence()), (Class::Denied, missing.sentence()));
-        let other = tell(CredentialsError::provider_error("the program failed"));
-        assert!(other.sentence().contains("the program failed") && other.sentence().contains("`nope`"), "{other}");
     }
 }

@@ -15,13 +15,15 @@ use crate::{
 const FILENAME: &str = "openapi.json";
 /// A larger document fits in no message to the plane.
 const LARGEST: usize = 10 * 1024 * 1024;
+/// How deep it may be nested: the plane's JSON library refuses what is deeper than 1,000, and with it the message.
+const DEEPEST: usize = 500;
 /// What AWS adds for itself: policies, VPC endpoints, binary types.
 const EXTENSION: &str = "x-amazon-apigateway-";
 
 /// Reads the document of `address` from the account and region of `target`.
 pub(super) async fn read(target: &Target, call: &Call, address: &StageAddress) -> Result<Document, Error> {
     let StageAddress { rest_api, stage, .. } = address;
-    let operation = Operation::get("GetExport", format!("/restapis/{rest_api}/stages/{stage}/exports/oas30"));
+    let operation = Operation::get("GetExport", format!("/restapis/{rest_api}/stages/{stage}/exports/oas30")).patient();
     let send = || {
         target
             .client
@@ -39,7 +41,7 @@ pub(super) async fn read(target: &Target, call: &Call, address: &StageAddress) -
         match unfit {
             Unfit::TooLarge(_) => Error::invalid(sentence),
             // What came is not what API Gateway wrote: it says nothing about the document, which may be there next time.
-            Unfit::NotUtf8 | Unfit::NotJson(_) | Unfit::NotOpenApi => {
+            Unfit::NotUtf8 | Unfit::NotJson(_) | Unfit::NotOpenApi | Unfit::TooDeep => {
                 Error::unavailable(format!("{sentence}; look at proxies and endpointUrl"))
             }
         }
@@ -66,6 +68,8 @@ enum Unfit {
     NotJson(serde_json::Error),
     #[error("has no `openapi` at its top level")]
     NotOpenApi,
+    #[error("is nested more than {DEEPEST} deep")]
+    TooDeep,
 }
 
 /// The document with the URL that callers use as its only server, and without AWS's own additions at its top level.
@@ -77,6 +81,9 @@ fn rewritten(bytes: &[u8], url: &str) -> Result<String, Unfit> {
     let document: TopLevel<'_> = serde_json::from_str(text).map_err(Unfit::NotJson)?;
     if !document.0.iter().any(|(name, _)| name == "openapi") {
         return Err(Unfit::NotOpenApi);
+    }
+    if is_deep(text) {
+        return Err(Unfit::TooDeep);
     }
     let servers = serde_json::json!([{ "url": url }]).to_string();
     let mut out = String::with_capacity(text.len() + servers.len() + 16);
@@ -99,6 +106,22 @@ fn rewritten(bytes: &[u8], url: &str) -> Result<String, Unfit> {
     }
     out.push('}');
     Ok(out)
+}
+
+/// Whether objects and arrays lie deeper in each other than the plane's reader goes. `text` is JSON.
+fn is_deep(text: &str) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    text.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => depth += 1,
+            b'}' | b']' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEPEST
+    })
 }
 
 fn entry(out: &mut String, name: &str, value: &str) {
@@ -174,6 +197,14 @@ mod tests {
             rewritten(br#"{"openapi":"3","a\"\n":1}"#, "u").unwrap(),
             r#"{"openapi":"3","a\"\n":1,"servers":[{"url":"u"}]}"#
         );
+    }
+
+    #[test]
+    fn what_is_too_deep() {
+        let nested =
+            |depth: usize| format!(r#"{{"openapi":"[[[\"{{","a":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(rewritten(nested(DEEPEST - 1).as_bytes(), URL).is_ok());
+        assert!(rewritten(nested(DEEPEST).as_bytes(), URL).unwrap_err().to_string().contains("500 deep"));
     }
 
     #[test]

@@ -137,7 +137,21 @@ where
             if connector.is_some_and(never_sent) { unreachable(asked, &why) } else { lost(asked, &why) }
         }
         SdkError::TimeoutError(_) => lost(asked, "no answer in time"),
-        SdkError::ResponseError(_) => lost(asked, "the answer broke off or cannot be read"),
+        // The sentence of a refusal cannot be read: its status can.
+        SdkError::ResponseError(response) if response.raw().status().as_u16() >= 400 => {
+            let headers = response.raw().headers();
+            let answer = Answer {
+                status: response.raw().status().as_u16(),
+                code: headers.get("x-amzn-errortype").and_then(|kind| kind.split(':').next()),
+                message: None,
+                retry_after: headers.get("retry-after"),
+                date: headers.get("date"),
+            };
+            of_answer(&answer, asked, SystemTime::now())
+        }
+        SdkError::ResponseError(_) => {
+            lost(asked, &format!("the answer broke off or cannot be read: {}", root_cause(error)))
+        }
         other => Failure::harmless(Error::bug(format!(
             "{} ({}) could not be put together: {}",
             asked.operation,

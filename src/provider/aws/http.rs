@@ -3,7 +3,8 @@
 
 use std::{
     collections::HashMap,
-    fmt,
+    fmt, io,
+    net::{IpAddr, ToSocketAddrs},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use aws_smithy_http_client::{
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 use aws_smithy_runtime_api::client::{
+    dns::{DnsFuture, ResolveDns, ResolveDnsError},
     http::{
         HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient, SharedHttpConnector,
         http_client_fn,
@@ -21,17 +23,18 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
     runtime_components::RuntimeComponents,
 };
-use aws_smithy_types::body::SdkBody;
-use http_body_util::Limited;
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 use url::{Host, Url};
 
+use super::answer::{Kind, Most};
 use crate::settings::{Fault, ProxyEnvironment};
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
-/// The longest answer that is read, in bytes: AWS sends 10 MiB at most, and whoever else answers could send for ever.
-const LONGEST: usize = 12 * 1024 * 1024;
+/// How many names are looked up at once. A look-up holds a thread of the process for as long as the name server is
+/// silent, also when nobody waits for it any more: one gateway's must not take them all.
+const LOOKUPS: usize = 4;
 /// How many unused connections are kept a host.
 const IDLE_CONNECTIONS: usize = 4;
 
@@ -81,7 +84,7 @@ fn proxy_fault(variable: &str, says: &str) -> Fault {
 
 /// The client. Its connections are shared by everything that has the same time-outs.
 pub(super) fn client(proxies: Proxies, extra_ca: Option<Vec<u8>>) -> SharedHttpClient {
-    let ways = Arc::new(Ways { proxies, extra_ca });
+    let ways = Arc::new(Ways { proxies, extra_ca, names: Names(Arc::new(Semaphore::new(LOOKUPS))) });
     let known: Mutex<HashMap<Timeouts, SharedHttpConnector>> = Mutex::new(HashMap::new());
     http_client_fn(move |settings: &HttpConnectorSettings, _: &RuntimeComponents| {
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
@@ -104,6 +107,7 @@ type Timeouts = (Option<Duration>, Option<Duration>);
 struct Ways {
     proxies: Proxies,
     extra_ca: Option<Vec<u8>>,
+    names: Names,
 }
 
 /// Sends each request its way. A way is built when it is first needed: the secure one holds every root there is.
@@ -157,23 +161,43 @@ impl Router {
             .proxy_config(proxy)
             .tls_provider(Provider::Rustls(CryptoMode::Ring));
         match TlsContext::builder().with_trust_store(store).build() {
-            Ok(context) => builder.tls_context(context).build(),
+            Ok(context) => builder.tls_context(context).build_with_resolver(self.ways.names.clone()),
             // The builder has nothing that can fail; should it learn to, the system's roots are the default.
-            Err(_) => builder.build(),
+            Err(_) => builder.build_with_resolver(self.ways.names.clone()),
         }
     }
 }
 
 impl HttpConnector for Router {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let kind = Kind::of(request.method(), request.uri());
         let answering = self.way(request.uri()).call(request);
-        HttpConnectorFuture::new(async move { Ok(answering.await?.map(limited)) })
+        HttpConnectorFuture::new(async move {
+            let answer = answering.await?;
+            let most = Most::of(kind, answer.status().as_u16());
+            Ok(answer.map(|body| most.keep(body)))
+        })
     }
 }
 
-/// The same body, which breaks off where it becomes longer than any that AWS sends.
-fn limited(body: SdkBody) -> SdkBody {
-    SdkBody::from_body_1_x(Limited::new(body, LONGEST))
+/// Looks names up as the system does, a few at once.
+#[derive(Debug, Clone)]
+struct Names(Arc<Semaphore>);
+
+impl ResolveDns for Names {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        let (places, name) = (Arc::clone(&self.0), name.to_owned());
+        DnsFuture::new(async move {
+            let place = places.acquire_owned().await.map_err(ResolveDnsError::new)?;
+            let looking = tokio::task::spawn_blocking(move || {
+                // The look-up goes on when nobody waits for it, and so it keeps its place.
+                let _place = place;
+                let found = (name.as_str(), 0).to_socket_addrs()?;
+                Ok::<Vec<IpAddr>, io::Error>(found.map(|address| address.ip()).collect())
+            });
+            looking.await.map_err(ResolveDnsError::new)?.map_err(ResolveDnsError::new)
+        })
+    }
 }
 
 impl fmt::Debug for Router {

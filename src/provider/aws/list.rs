@@ -19,7 +19,7 @@ use super::{
     map::{self, PlanFacts, RestApiFacts},
 };
 use crate::{
-    model::{Class, Error},
+    model::{Class, Error, line},
     provider::{Call, Found, Listed},
 };
 
@@ -29,6 +29,12 @@ const TARGETS_AT_ONCE: usize = 8;
 const STAGES_AT_ONCE: usize = 4;
 /// AWS's largest page.
 pub(super) const PAGE: i32 = 500;
+/// How many pages a list may have: a hundred thousand things, of which AWS allows some thousand.
+const PAGES: usize = 200;
+/// The longest position of a page, in bytes; AWS's have some hundred.
+const POSITION: usize = 4_096;
+/// How much is kept of one list, in bytes.
+const KEPT: usize = 64 << 20;
 
 /// Ends work early without an error: nobody listens any more.
 struct Closed;
@@ -116,7 +122,7 @@ fn covered(plans: &[PlanFacts]) -> Covered<'_> {
 
 impl Scan<'_> {
     async fn run(&self) -> Result<(), Ended> {
-        let plans = usage_plans(self.target, self.call).await?;
+        let plans = all_usage_plans(self.target, self.call, usage_plans_list().patient()).await?;
         let covered = covered(&plans);
         let rest_apis = self.rest_apis(&covered).await?;
         let names: HashMap<String, String> =
@@ -134,15 +140,17 @@ impl Scan<'_> {
 
     /// Every REST API whose stages may be handed over. The others, and what plans name in vain, are left out.
     async fn rest_apis(&self, covered: &Covered<'_>) -> Result<Vec<RestApiFacts>, Ended> {
-        let operation = Operation::get("GetRestApis", "/restapis");
+        let operation = Operation::get("GetRestApis", "/restapis").patient();
         let mut all: BTreeMap<String, RestApiFacts> = BTreeMap::new();
         let mut pages = Pages::default();
         while pages.more {
             let position = &pages.position;
             let send = || self.target.client.get_rest_apis().limit(PAGE).set_position(position.clone()).send();
             let answer = self.target.ask(self.call, &operation, send).await?;
-            let facts = whole(answer.items, &operation, self.target)?.into_iter().filter_map(RestApiFacts::of);
-            all.extend(facts.map(|rest_api| (rest_api.id.clone(), rest_api)));
+            for rest_api in whole(answer.items, &operation, self.target)?.into_iter().filter_map(RestApiFacts::of) {
+                pages.keep(rest_api.size(), &operation, self.target)?;
+                all.insert(rest_api.id.clone(), rest_api);
+            }
             pages.turn(answer.position, &operation, self.target)?;
         }
         for ((api, stage), plans) in covered.iter().filter(|((api, _), _)| !all.contains_key(*api)) {
@@ -247,12 +255,14 @@ impl Scan<'_> {
     }
 
     async fn leave_out(&self, what: String, why: String) -> Result<(), Closed> {
+        // Both hold names that anybody may have given.
+        let (what, why) = (line(what), line(why));
         self.found.send(Found::LeftOut { what, why }).await.map_err(|_| Closed)
     }
 }
 
 async fn stages(target: &Target, call: &Call, rest_api: &str) -> Result<Vec<String>, Failure> {
-    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages"));
+    let operation = Operation::get("GetStages", format!("/restapis/{rest_api}/stages")).patient();
     let send = || target.client.get_stages().rest_api_id(rest_api).send();
     let answer = target.ask(call, &operation, send).await?;
     let mut stages: Vec<String> =
@@ -268,7 +278,14 @@ fn stages_of<'a>(covered: &'a Covered<'_>, rest_api: &'a str) -> impl Iterator<I
 
 /// Every usage plan, whole: with a part of them an API's plans would be deleted in the plane.
 pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<PlanFacts>, Failure> {
-    let operation = Operation::get("GetUsagePlans", "/usageplans");
+    all_usage_plans(target, call, usage_plans_list()).await
+}
+
+fn usage_plans_list() -> Operation {
+    Operation::get("GetUsagePlans", "/usageplans")
+}
+
+async fn all_usage_plans(target: &Target, call: &Call, operation: Operation) -> Result<Vec<PlanFacts>, Failure> {
     let mut plans = Vec::new();
     let mut pages = Pages::default();
     while pages.more {
@@ -276,7 +293,9 @@ pub(super) async fn usage_plans(target: &Target, call: &Call) -> Result<Vec<Plan
         let send = || target.client.get_usage_plans().limit(PAGE).set_position(position.clone()).send();
         let answer = target.ask(call, &operation, send).await?;
         for plan in whole(answer.items, &operation, target)? {
-            plans.push(PlanFacts::of(plan).ok_or_else(|| not_whole(&operation, target))?);
+            let plan = PlanFacts::of(plan).ok_or_else(|| not_whole(&operation, target))?;
+            pages.keep(plan.size(), &operation, target)?;
+            plans.push(plan);
         }
         pages.turn(answer.position, &operation, target)?;
     }
@@ -331,27 +350,49 @@ pub(super) struct Pages {
     /// Whether there is a next page.
     pub(super) more: bool,
     seen: HashSet<String>,
+    /// How much was kept of the pages so far, in bytes.
+    kept: usize,
 }
 
 impl Default for Pages {
     fn default() -> Self {
-        Self { position: None, more: true, seen: HashSet::new() }
+        Self { position: None, more: true, seen: HashSet::new(), kept: 0 }
     }
 }
 
 impl Pages {
-    /// Goes on to `next`. A position that was there before would lead round for ever.
+    /// Goes on to `next`. What leads round, or on for ever, is no list.
     pub(super) fn turn(&mut self, next: Option<String>, operation: &Operation, target: &Target) -> Result<(), Failure> {
         self.position = next.filter(|next| !next.is_empty());
         self.more = self.position.is_some();
-        match &self.position {
-            Some(next) if !self.seen.insert(next.clone()) => Err(Failure::harmless(Error::unavailable(format!(
-                "{} ({}) names the same page twice: its list cannot be read whole",
-                operation.name, target.place
-            )))),
-            _ => Ok(()),
-        }
+        let Some(next) = &self.position else { return Ok(()) };
+        let why = if next.len() > POSITION {
+            format!("names its next page by {} bytes", next.len())
+        } else if !self.seen.insert(next.clone()) {
+            "names the same page twice".to_owned()
+        } else if self.seen.len() >= PAGES {
+            format!("has more than {PAGES} pages")
+        } else {
+            return Ok(());
+        };
+        Err(endless(operation, target, &why))
     }
+
+    /// So many bytes more are kept of what was listed.
+    fn keep(&mut self, bytes: usize, operation: &Operation, target: &Target) -> Result<(), Failure> {
+        self.kept += bytes;
+        if self.kept <= KEPT {
+            return Ok(());
+        }
+        Err(endless(operation, target, &format!("has more than {KEPT} bytes")))
+    }
+}
+
+fn endless(operation: &Operation, target: &Target, why: &str) -> Failure {
+    Failure::harmless(Error::unavailable(format!(
+        "{} ({}) {why}: its list cannot be read whole. Look at proxies and endpointUrl",
+        operation.name, target.place
+    )))
 }
 
 #[cfg(test)]

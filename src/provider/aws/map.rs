@@ -31,6 +31,8 @@ pub(super) mod key {
     }
 }
 
+/// What is counted for what is kept beside its texts, in bytes.
+const RECORD: usize = 128;
 /// How many other stages a plan's description names.
 const NAMED_STAGES: usize = 25;
 
@@ -75,6 +77,13 @@ impl RestApiFacts {
             key_source: api.api_key_source,
             tags: api.tags.unwrap_or_default().into_iter().collect(),
         })
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let texts = [Some(&self.name), Some(&self.id), self.description.as_ref(), self.version.as_ref()];
+        let tags = self.tags.iter().map(|(name, value)| RECORD + name.len() + value.len());
+        RECORD + texts.into_iter().flatten().map(String::len).sum::<usize>() + tags.sum::<usize>()
     }
 
     fn is_private(&self) -> bool {
@@ -124,6 +133,13 @@ impl PlanFacts {
             characteristics,
             stages,
         })
+    }
+
+    /// About how much memory it takes, in bytes.
+    pub(super) fn size(&self) -> usize {
+        let stages = self.stages.iter().map(|(api, stage)| RECORD + api.len() + stage.len());
+        let texts = [Some(&self.name), Some(&self.id), self.description.as_ref()];
+        RECORD + texts.into_iter().flatten().map(String::len).sum::<usize>() + stages.sum::<usize>()
     }
 
     /// Whether its keys open this stage.

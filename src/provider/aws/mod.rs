@@ -3,6 +3,7 @@
 //! An API of the plane is a stage of a REST API; a plan is a usage plan; a grant is an API key bound to one.
 
 mod address;
+mod answer;
 mod call;
 mod check;
 mod client;
@@ -11,6 +12,8 @@ mod credentials;
 mod export;
 mod failure;
 mod foreign;
+#[doc(hidden)]
+pub mod fuzz;
 mod held;
 mod http;
 mod keys;

@@ -1,21 +1,34 @@
 //! How fast an account is called: a bucket of tokens, one a call, refilled evenly, and shut for as long as the gateway
 //! asks. AWS's quota is shared with everybody who calls the account, so ours lies below it.
+//!
+//! Tokens go to the calls of subscriptions first: an ingest of some hundred APIs reads for minutes, and the plane waits
+//! for a SUBSCRIBE no longer than one.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{
-    sync::{Mutex as Turn, Semaphore, SemaphorePermit},
-    time::{Instant, sleep_until},
+    sync::{Mutex as Turn, Notify, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep_until, timeout},
 };
 
 /// No bucket is refilled slower, in tokens a second: a wait must be a time that a clock can add.
 const SLOWEST: f64 = 0.001;
-/// How many calls of one bucket may be under way at once.
-const AT_ONCE: usize = 12;
+/// How many patient calls may be under way at once in one region of a bucket.
+const PATIENT_AT_ONCE: usize = 12;
+/// How many urgent ones, beside them.
+const URGENT_AT_ONCE: usize = 16;
+/// How many urgent calls may take a token in a row while a patient one waits: a crowd of subscriptions slows an ingest
+/// down and does not stop it.
+const URGENT_IN_A_ROW: u32 = 3;
+/// How long an urgent call lets a patient one go before it: whoever waits without being driven holds up nobody.
+const LONGEST_YIELD: Duration = Duration::from_secs(2);
 
 /// The buckets in use. The quota is the account's, whoever calls it: integrations of one process that share an account
 /// share its bucket, though they know nothing of each other.
@@ -32,12 +45,65 @@ pub(super) struct Quota {
     pub(super) region: Option<String>,
 }
 
-/// The bucket of one account, or of one region of it. Waiters are served in the order of their coming.
+/// How soon a call is made while others wait too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// One of the few that somebody waits for.
+    Urgent,
+    /// One of the many that an ingest or a list needs.
+    Patient,
+}
+
+/// The bucket of one account, or of one region of it. Waiters of one haste are served in the order of their coming.
 #[derive(Debug)]
 pub(super) struct Bucket {
     level: Mutex<Level>,
+    urgent: Queue,
+    patient: Queue,
+    /// A token was taken or a waiter has left: whose turn it is may have changed.
+    changed: Notify,
+    /// By region: calls that hang in one region leave the others their places.
+    places: Mutex<BTreeMap<String, Places>>,
+}
+
+/// Those who wait for a token.
+#[derive(Debug, Default)]
+struct Queue {
     turn: Turn<()>,
-    under_way: Semaphore,
+    len: AtomicUsize,
+}
+
+/// How many calls may be under way in one region.
+#[derive(Debug, Clone)]
+struct Places {
+    urgent: Arc<Semaphore>,
+    patient: Arc<Semaphore>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { urgent: Arc::new(Semaphore::new(URGENT_AT_ONCE)), patient: Arc::new(Semaphore::new(PATIENT_AT_ONCE)) }
+    }
+}
+
+/// One who waits for a token, also when it is dropped before there is one.
+struct Waiting<'a> {
+    bucket: &'a Bucket,
+    haste: Haste,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(bucket: &'a Bucket, haste: Haste) -> Self {
+        bucket.queue(haste).len.fetch_add(1, Ordering::SeqCst);
+        Self { bucket, haste }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.bucket.queue(self.haste).len.fetch_sub(1, Ordering::SeqCst);
+        self.bucket.changed.notify_waiters();
+    }
 }
 
 /// What is in a bucket. Pure: the time comes in.
@@ -48,6 +114,8 @@ struct Level {
     tokens: f64,
     /// What `tokens` is as of; later than now while the bucket is shut.
     at: Instant,
+    /// How many tokens went to urgent calls since a patient one had its last.
+    in_a_row: u32,
 }
 
 impl Level {
@@ -64,6 +132,23 @@ impl Level {
         }
         // A millisecond more than exact, or rounding could ask for the same wait again and again.
         Err(now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second) + Duration::from_millis(1))
+    }
+
+    /// Whether the next token is for a call of that haste, `urgent` and `patient` ones waiting.
+    fn is_turn_of(&self, haste: Haste, urgent: usize, patient: usize) -> bool {
+        let of_patient = urgent == 0 || self.in_a_row >= URGENT_IN_A_ROW;
+        match haste {
+            Haste::Urgent => patient == 0 || !of_patient,
+            Haste::Patient => of_patient,
+        }
+    }
+
+    /// A token went to a call of that haste.
+    fn went_to(&mut self, haste: Haste) {
+        self.in_a_row = match haste {
+            Haste::Urgent => self.in_a_row.saturating_add(1),
+            Haste::Patient => 0,
+        };
     }
 
     /// Holds no more and is refilled no faster than this.
@@ -87,9 +172,17 @@ impl Bucket {
     pub(super) fn new(per_second: f64, burst: u32) -> Self {
         let burst = f64::from(burst.max(1));
         Self {
-            level: Mutex::new(Level { per_second: per_second.max(SLOWEST), burst, tokens: burst, at: Instant::now() }),
-            turn: Turn::new(()),
-            under_way: Semaphore::new(AT_ONCE),
+            level: Mutex::new(Level {
+                per_second: per_second.max(SLOWEST),
+                burst,
+                tokens: burst,
+                at: Instant::now(),
+                in_a_row: 0,
+            }),
+            urgent: Queue::default(),
+            patient: Queue::default(),
+            changed: Notify::new(),
+            places: Mutex::default(),
         }
     }
 
@@ -106,18 +199,54 @@ impl Bucket {
         bucket
     }
 
-    /// Waits for a token, then for a free place; the call is under way while the answer is held.
-    pub(super) async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        let place = self.under_way.acquire().await.ok()?;
-        let _turn = self.turn.lock().await;
+    /// Waits for a free place in `region`, then for a token; the call is under way while the answer is held.
+    pub(super) async fn enter(&self, region: &str, haste: Haste) -> Option<OwnedSemaphorePermit> {
+        let place = self.places(region, haste).acquire_owned().await.ok()?;
+        let _waiting = Waiting::new(self, haste);
+        let _turn = self.queue(haste).turn.lock().await;
+        let mut yields = true;
         loop {
-            let now = Instant::now();
-            let taken = self.level.lock().unwrap_or_else(PoisonError::into_inner).take(now);
-            match taken {
-                Ok(()) => return Some(place),
-                Err(until) => sleep_until(until).await,
+            let mut changed = std::pin::pin!(self.changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            match self.take(haste, yields) {
+                Taken::Token => return Some(place),
+                Taken::Wait(until) => sleep_until(until).await,
+                Taken::Yield if haste == Haste::Patient => changed.await,
+                Taken::Yield => yields = timeout(LONGEST_YIELD, changed).await.is_ok(),
             }
         }
+    }
+
+    fn take(&self, haste: Haste, yields: bool) -> Taken {
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = |queue: &Queue| queue.len.load(Ordering::SeqCst);
+        if yields && !level.is_turn_of(haste, waiting(&self.urgent), waiting(&self.patient)) {
+            return Taken::Yield;
+        }
+        match level.take(Instant::now()) {
+            Ok(()) => {
+                level.went_to(haste);
+                Taken::Token
+            }
+            Err(until) => Taken::Wait(until),
+        }
+    }
+
+    fn queue(&self, haste: Haste) -> &Queue {
+        match haste {
+            Haste::Urgent => &self.urgent,
+            Haste::Patient => &self.patient,
+        }
+    }
+
+    fn places(&self, region: &str, haste: Haste) -> Arc<Semaphore> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let Places { urgent, patient } = places.entry(region.to_owned()).or_default();
+        Arc::clone(match haste {
+            Haste::Urgent => urgent,
+            Haste::Patient => patient,
+        })
     }
 
     /// Shuts the bucket for `span`: the gateway said that it is called too often.
@@ -126,12 +255,22 @@ impl Bucket {
     }
 }
 
+/// What asking for a token came to.
+enum Taken {
+    /// It is there.
+    Token,
+    /// Not before this.
+    Wait(Instant),
+    /// Others go first.
+    Yield,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn level(per_second: f64, burst: f64) -> Level {
-        Level { per_second, burst, tokens: burst, at: Instant::now() }
+        Level { per_second, burst, tokens: burst, at: Instant::now(), in_a_row: 0 }
     }
 
     #[tokio::test(start_paused = true)]
@@ -139,11 +278,11 @@ mod tests {
         let bucket = Bucket::new(8.0, 30);
         let start = Instant::now();
         for _ in 0..30 {
-            drop(bucket.enter().await);
+            drop(bucket.enter("r", Haste::Patient).await);
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
         for _ in 0..80 {
-            drop(bucket.enter().await);
+            drop(bucket.enter("r", Haste::Patient).await);
         }
         let took = start.elapsed().as_secs_f64();
         assert!((10.0..10.2).contains(&took), "{took}");
@@ -152,14 +291,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_holds_everybody_and_opens_gently() {
         let bucket = Arc::new(Bucket::new(10.0, 30));
-        drop(bucket.enter().await);
+        drop(bucket.enter("r", Haste::Patient).await);
         bucket.pause(Duration::from_secs(3));
         let start = Instant::now();
         let waiters: Vec<_> = (0..5)
             .map(|_| {
                 let bucket = bucket.clone();
                 tokio::spawn(async move {
-                    drop(bucket.enter().await);
+                    drop(bucket.enter("r", Haste::Patient).await);
                     start.elapsed().as_millis()
                 })
             })
@@ -175,12 +314,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pause_lengthens_a_wait_that_has_begun() {
         let bucket = Arc::new(Bucket::new(1.0, 1));
-        drop(bucket.enter().await);
+        drop(bucket.enter("r", Haste::Patient).await);
         let start = Instant::now();
         let waiter = tokio::spawn({
             let bucket = bucket.clone();
             async move {
-                drop(bucket.enter().await);
+                drop(bucket.enter("r", Haste::Patient).await);
                 start.elapsed()
             }
         });
@@ -204,7 +343,7 @@ mod tests {
         }
         let start = Instant::now();
         for _ in 0..5 + 8 {
-            drop(second.enter().await);
+            drop(second.enter("r", Haste::Patient).await);
         }
         assert!((0.99..1.1).contains(&start.elapsed().as_secs_f64()), "{:?}", start.elapsed());
         drop((first, second));
@@ -215,11 +354,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_waiter_that_leaves_takes_nothing() {
         let bucket = Bucket::new(1.0, 1);
-        drop(bucket.enter().await);
-        let gone = tokio::time::timeout(Duration::from_millis(100), bucket.enter()).await;
+        drop(bucket.enter("r", Haste::Patient).await);
+        let gone = tokio::time::timeout(Duration::from_millis(100), bucket.enter("r", Haste::Patient)).await;
         assert!(gone.is_err());
         let start = Instant::now();
-        drop(bucket.enter().await);
+        drop(bucket.enter("r", Haste::Patient).await);
         assert!(start.elapsed() < Duration::from_secs(1));
     }
 
@@ -231,5 +370,104 @@ mod tests {
         level.shut(now + Duration::from_secs(1));
         assert_eq!(level.take(now + Duration::from_secs(2)), Err(now + Duration::from_secs(9)));
         assert_eq!(level.take(now + Duration::from_secs(9)), Ok(()));
+    }
+
+    /// How long a subscription's three calls take beside an ingest that reads as fast as it may, and how many reads the
+    /// ingest had in all.
+    async fn subscription_beside_an_ingest(urgent: Haste) -> (Duration, usize) {
+        let bucket = Arc::new(Bucket::new(8.0, 30));
+        let reads = Arc::new(AtomicUsize::new(0));
+        // The reads of an ingest and the lists of another command: all that may be under way, and more.
+        for _ in 0..40 {
+            let (bucket, reads) = (bucket.clone(), reads.clone());
+            tokio::spawn(async move {
+                while let Some(_place) = bucket.enter("r", Haste::Patient).await {
+                    reads.fetch_add(1, Ordering::SeqCst);
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let start = Instant::now();
+        for _ in 0..3 {
+            drop(bucket.enter("r", urgent).await);
+        }
+        let took = start.elapsed();
+        tokio::time::sleep_until(start + Duration::from_secs(10)).await;
+        (took, reads.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_subscription_does_not_queue_behind_an_ingest() {
+        let (took, reads) = subscription_beside_an_ingest(Haste::Urgent).await;
+        assert!(took < Duration::from_millis(500), "three tokens at 8 a second: {took:?}");
+        // The rate holds: 30 at once, and 8 a second for 30 s, of which three went to the subscription.
+        assert!((260..=270).contains(&reads), "{reads}");
+        let (took, _) = subscription_beside_an_ingest(Haste::Patient).await;
+        assert!(took > Duration::from_secs(4), "the order is what makes the difference: {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_of_subscriptions_leaves_an_ingest_its_share() {
+        let bucket = Arc::new(Bucket::new(8.0, 1));
+        let counts = [Haste::Urgent, Haste::Patient].map(|haste| {
+            let count = Arc::new(AtomicUsize::new(0));
+            for _ in 0..20 {
+                let (bucket, count) = (bucket.clone(), count.clone());
+                tokio::spawn(async move {
+                    while let Some(_place) = bucket.enter("r", haste).await {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            count
+        });
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let [urgent, patient] = counts.map(|count| count.load(Ordering::SeqCst));
+        assert!((58..=62).contains(&urgent) && (18..=21).contains(&patient), "{urgent} and {patient}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_urgent_waiter_that_leaves_holds_nobody_up() {
+        let bucket = Arc::new(Bucket::new(1.0, 1));
+        drop(bucket.enter("r", Haste::Patient).await);
+        let start = Instant::now();
+        let patient = tokio::spawn({
+            let bucket = bucket.clone();
+            async move {
+                drop(bucket.enter("r", Haste::Patient).await);
+                start.elapsed()
+            }
+        });
+        let left = tokio::time::timeout(Duration::from_secs(1), bucket.enter("r", Haste::Urgent)).await;
+        assert!(left.is_err());
+        assert!(patient.await.unwrap() < Duration::from_millis(1_100));
+    }
+
+    /// It stands in the queue, and nobody drives it.
+    #[tokio::test(start_paused = true)]
+    async fn a_patient_waiter_that_is_not_driven_holds_up_no_subscription() {
+        let bucket = Bucket::new(8.0, 1);
+        drop(bucket.enter("r", Haste::Urgent).await);
+        let mut idle = std::pin::pin!(bucket.enter("r", Haste::Patient));
+        assert!(futures_util::poll!(idle.as_mut()).is_pending());
+        let start = Instant::now();
+        for _ in 0..6 {
+            drop(bucket.enter("r", Haste::Urgent).await);
+        }
+        assert!(start.elapsed() < Duration::from_secs(12), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_that_hang_leave_places_to_subscriptions_and_to_other_regions() {
+        let bucket = Bucket::new(1_000.0, 1_000);
+        let mut hanging = Vec::new();
+        for _ in 0..PATIENT_AT_ONCE {
+            hanging.push(bucket.enter("dead", Haste::Patient).await);
+        }
+        let soon = |region, haste| tokio::time::timeout(Duration::from_secs(1), bucket.enter(region, haste));
+        assert!(soon("dead", Haste::Patient).await.is_err());
+        assert!(soon("dead", Haste::Urgent).await.is_ok());
+        assert!(soon("alive", Haste::Patient).await.is_ok());
     }
 }

@@ -37,8 +37,13 @@ pub(super) const LISTEN: Key = key(
     Some("127.0.0.1:18084"),
     "Where `/livez` and `/readyz` are served: an address and a port, or `off`.",
 );
-pub(super) const DATA_DIR: Key =
-    key("DATA_DIR", Shape::Text, Some("/var/lib/federation-agent"), "Where state will be kept. Not used yet.");
+pub(super) const DATA_DIR: Key = key(
+    "DATA_DIR",
+    Shape::Text,
+    Some("/var/lib/federation-agent"),
+    "The folder that is kept from one start to the next: the journal of grants, and what the last ingest had. One that \
+     cannot be written is an error in the log, and the agent goes on without.",
+);
 pub(super) const DRAIN: Key = key(
     "DRAIN",
     Shape::Span,

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     task::{JoinError, JoinHandle},
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 
 use super::{
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody, Status},
-    link::{AskError, Gone, Session},
+    link::{AskError, Session},
     model::{Class, Error},
     provider::Call,
 };
@@ -56,6 +56,16 @@ pub(super) enum Effect {
 
 pub(super) type Outcome = Result<Done, Error>;
 
+/// What became of a reply.
+enum Handed {
+    /// This session's socket took all of it.
+    Taken(Session),
+    /// No socket took all of it, but one had begun: the plane may have it, or get it still.
+    Torn,
+    /// Certainly nobody has it.
+    Nobody,
+}
+
 impl Done {
     pub(super) fn new(body: ReplyBody, note: impl Into<String>) -> Self {
         Self { body, effect: Effect::None, note: note.into() }
@@ -83,24 +93,25 @@ impl Agent {
         };
         let undoable = !matches!(effect, Effect::None);
         let by = undoable.then(|| arrived + self.settings.budget + GRACE + HANDING_OVER);
-        let taken = caught(async { Ok(self.answer(&command, &key, reply, by).await) });
-        let taken = match taken.await {
-            Ok(taken) => taken,
+        let handed = caught(async { Ok(self.answer(&command, &key, reply, by).await) });
+        let handed = match handed.await {
+            Ok(handed) => handed,
             Err(error) => {
                 let reply = command.fail(error.sentence());
                 // A second fault in the same place leaves nothing that could be said.
                 let _ = caught(async { Ok(self.answer(&command, &key, reply, None).await) }).await;
-                None
+                Handed::Nobody
             }
         };
-        self.log(&command, arrived, &note, class, taken.is_some(), undoable);
-        match (effect, taken) {
+        self.log(&command, arrived, &note, class, &handed, &effect);
+        match (effect, handed) {
             (Effect::None, _) => {}
-            (Effect::Granted(made), Some(session)) => self.told(*made, session),
-            (Effect::Granted(made), None) => self.undo(*made, UNHEARD).await,
-            (Effect::Job(job), Some(session)) => self.launch(*job, &session),
+            (Effect::Granted(made), Handed::Taken(session)) => self.told(*made, session, arrived),
+            (Effect::Granted(made), Handed::Torn) => self.half_told(*made),
+            (Effect::Granted(made), Handed::Nobody) => self.undo(*made, UNHEARD).await,
+            (Effect::Job(job), Handed::Taken(session)) => self.launch(*job, &session),
             // Dropping it stops its list.
-            (Effect::Job(job), None) => drop(job),
+            (Effect::Job(job), Handed::Torn | Handed::Nobody) => drop(job),
         }
     }
 
@@ -190,16 +201,10 @@ impl Agent {
         }
     }
 
-    /// Sends `reply` to everybody who waits for it; the session whose socket took it, if one did. With `by`, what the
-    /// reply tells of is undone when nobody takes it until then.
-    async fn answer(
-        self: &Arc<Self>,
-        command: &Command,
-        key: &str,
-        mut reply: Reply,
-        by: Option<Instant>,
-    ) -> Option<Session> {
-        let mut taken = None;
+    /// Sends `reply` to everybody who waits for it. With `by`, it is told only until then: what it tells of is undone
+    /// when certainly nobody has it.
+    async fn answer(self: &Arc<Self>, command: &Command, key: &str, mut reply: Reply, by: Option<Instant>) -> Handed {
+        let mut handed = Handed::Nobody;
         let (mut heard, mut replaced) = (false, false);
         loop {
             // What is undone counts as not carried out, and so does what failed without anybody having heard of it:
@@ -212,16 +217,23 @@ impl Agent {
             for session in waiting {
                 loop {
                     // An ERROR that took its place has no time limit: nothing hangs on it.
-                    let handed = match by.filter(|_| !replaced) {
-                        Some(by) => timeout_at(by, session.reply(reply.clone())).await.unwrap_or(Err(Gone.into())),
+                    let sent = match by.filter(|_| !replaced) {
+                        Some(by) => session.reply_by(reply.clone(), by).await,
                         None => session.reply(reply.clone()).await,
                     };
-                    match handed {
+                    match sent {
                         Ok(()) => {
                             heard = true;
                             if !replaced {
-                                taken = Some(session);
+                                handed = Handed::Taken(session);
                             }
+                        }
+                        Err(AskError::Torn) => {
+                            if !replaced && matches!(handed, Handed::Nobody) {
+                                handed = Handed::Torn;
+                            }
+                            // A grant that is kept for that: delivered again, it is told of again.
+                            heard |= matches!(reply.body, ReplyBody::Subscribe(Some(_)));
                         }
                         Err(AskError::Gone(_) | AskError::Silence(_)) => {}
                         Err(AskError::Encode(EncodeError::TooLong { len, limit })) => {
@@ -245,17 +257,27 @@ impl Agent {
             let (agent, key) = (Arc::downgrade(self), key.to_owned());
             tokio::spawn(expire_later(agent, key));
         }
-        if replaced { None } else { taken }
+        if replaced { Handed::Nobody } else { handed }
     }
 
     /// The one line that every command ends in.
-    fn log(&self, command: &Command, arrived: Instant, note: &str, class: Option<Class>, taken: bool, undoable: bool) {
-        let outcome = match (class, taken, undoable) {
-            (Some(_), true, _) => "error",
-            (Some(_), false, _) => "error, and nobody took the answer",
-            (None, true, _) => "succeeded",
-            (None, false, false) => "succeeded, and nobody took the answer",
-            (None, false, true) => "nobody took the answer; it is undone",
+    fn log(
+        &self,
+        command: &Command,
+        arrived: Instant,
+        note: &str,
+        class: Option<Class>,
+        handed: &Handed,
+        effect: &Effect,
+    ) {
+        let taken = matches!(handed, Handed::Taken(_));
+        let outcome = match (class, handed, effect) {
+            (Some(_), Handed::Taken(_), _) => "error",
+            (Some(_), _, _) => "error, and nobody took the answer",
+            (None, Handed::Taken(_), _) => "succeeded",
+            (None, _, Effect::None) => "succeeded, and nobody took the answer",
+            (None, Handed::Torn, Effect::Granted(_)) => "succeeded, and nobody can say who has the answer",
+            (None, _, _) => "nobody took the answer; it is undone",
         };
         let (integration, id, kind) = (self.integration(), &command.id, command.body.kind());
         let (api, subscription) = (api_of(&command.body), subscription_of(&command.body));

@@ -244,7 +244,7 @@ impl Courier {
         let failure = match asked {
             Ok(reply) if reply.status == Status::Succeeded => return Ok(()),
             Ok(reply) => Failure::Refused(reply.error.unwrap_or_else(|| "the plane answered an ERROR".to_owned())),
-            Err(AskError::Gone(_)) => Failure::Lost,
+            Err(AskError::Gone(_) | AskError::Torn) => Failure::Lost,
             Err(error @ (AskError::Silence(_) | AskError::Encode(_))) => Failure::Refused(error.to_string()),
         };
         tracing::debug!(

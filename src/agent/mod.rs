@@ -217,7 +217,7 @@ impl Receiver for Agent {
             let granted = again.status == Status::Succeeded && matches!(command.body, CommandBody::Subscribe { .. });
             let taken = session.reply(again).await.is_ok();
             if let (true, true, Some(subscription)) = (granted, taken, subscription_of(&command.body)) {
-                agent.told_again(subscription, &command.id, session);
+                agent.told_again(subscription, &command.id, session, arrived);
             }
             tracing::info!(
                 integration = agent.integration(),

@@ -94,6 +94,17 @@ impl Once {
         Vec::new()
     }
 
+    /// A grant of `subscription` is gone: no reply tells of it again. Its SUBSCRIBE stays known as carried out.
+    pub(super) fn forget(&mut self, subscription: &str) {
+        for entry in self.entries.values_mut() {
+            if let Entry::Answered(Reply { body: ReplyBody::Subscribe(Some(told)), .. }) = entry
+                && told.subscription_id == subscription
+            {
+                *entry = Entry::Carried;
+            }
+        }
+    }
+
     /// Drops the reply of `key`. What made something stays known as carried out; the rest may be carried out again.
     pub(super) fn expire(&mut self, key: &str) {
         match self.entries.get_mut(key) {

@@ -5,7 +5,10 @@
 //! does not count; after three that came to grief otherwise, or in which the process died, the grant is put aside for a
 //! person.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use tokio::time::Instant;
 
@@ -24,6 +27,13 @@ const TRIES: u32 = 3;
 
 /// A gateway knows what was made in it, and tells of it under its name, after so long.
 const SETTLED: Duration = Duration::from_mins(1);
+
+/// How often the journal is asked to write what it could not, and it is looked whether another agent on its folder has
+/// left something: one that does not come back settles nothing.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+
+/// Nobody works on what has stood still for so long.
+const ABANDONED: Duration = Duration::from_mins(5);
 
 /// The pauses between tries, for what passes and for what a person has to mend: the first and the longest.
 const PASSING: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
@@ -74,7 +84,21 @@ impl Agent {
             for (subscription, tries) in unsettled {
                 agent.settle_after(subscription, tries);
             }
+            agent.look_again().await;
         });
+    }
+
+    /// Looks after the journal until the process ends.
+    async fn look_again(self: &Arc<Self>) {
+        while !self.ended_within(LOOK_AGAIN).await {
+            self.journal.catch_up().await;
+            for record in self.journal.read(self.integration()).await.records {
+                let fresh = record.since.elapsed().is_ok_and(|age| age < ABANDONED);
+                if record.state.is_unsettled() && !fresh {
+                    self.settle_after(&record.subscription, record.tries);
+                }
+            }
+        }
     }
 
     /// Settles `subscription` in the background, unless that is under way.
@@ -209,6 +233,7 @@ impl Agent {
         let (begun, revoked) = self.try_it(page, record, call, work).await;
         match revoked {
             Ok(revoked) => {
+                self.once().forget(&begun.subscription);
                 let _ = page.put(begun.now(State::Gone)).await;
                 Ok(revoked)
             }
@@ -225,7 +250,11 @@ impl Agent {
             .filter(|known| known.grant != record.grant && known.key_id.is_some())
             .map(|known| known.metadata)
             .collect();
-        let age = record.since.elapsed().unwrap_or_default();
+        // One that is from the future was written by a clock that went wrong: its minute begins now.
+        let (age, since) = match record.since.elapsed() {
+            Ok(age) => (age, record.since),
+            Err(_) => (Duration::ZERO, SystemTime::now()),
+        };
         let (agent, asked, asking) = (Arc::clone(self), record.clone(), call.clone());
         let work = async move {
             let Record { api, subscription, metadata, .. } = &asked;
@@ -241,7 +270,7 @@ impl Agent {
             }
             Ok(Revoked::AlreadyGone) if age < SETTLED => {
                 let tries = begun.tries.saturating_sub(1);
-                let _ = page.put(Record { tries, ..begun }).await;
+                let _ = page.put(Record { since, tries, ..begun }).await;
                 Err(Error::unavailable(
                     "a key whose making was not answered is not to be seen; the gateway may know it only in a minute",
                 ))

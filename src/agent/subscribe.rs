@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Agent,
     command::{Done, Effect, Outcome},
+    fault::caught,
     lanes::Turn,
     settle::Older,
     shape::units,
@@ -29,8 +30,12 @@ const UNDO_TRIES: u32 = 5;
 /// How long one try may take.
 const UNDO_BUDGET: Duration = Duration::from_secs(20);
 
-/// How long the plane's end may take to show that it has received a reply.
-const ECHO: Duration = Duration::from_mins(1);
+/// How long after a command's arrival the plane's end may show that it has received the reply. The plane waits 60 s,
+/// and the command was on its way for a part of them: of one that it gave up it knows nothing.
+const ECHO: Duration = Duration::from_secs(59);
+
+/// How long a page is waited for to write that down.
+const PAGE: Duration = Duration::from_mins(1);
 
 /// The same once the process ends.
 const LAST_ECHO: Duration = Duration::from_secs(1);
@@ -61,15 +66,20 @@ impl Agent {
         let turn = self.lanes.turn(&subscription.id, call).await?;
         let name = self.name(&subscription.id);
         let page = Arc::new(self.journal.hold(&name, call.deadline).await?);
-        self.settle_page(&page, call, Older::Superseded).await.map_err(|error| {
-            error.during("an older grant of this subscription could not be removed first, nothing was made")
-        })?;
+        if let Err(error) = self.settle_page(&page, call, Older::Superseded).await {
+            // The plane has asked for another one: it is to go, whether that is asked for again or not.
+            self.settle_later(&subscription.id);
+            return Err(
+                error.during("an older grant of this subscription could not be removed first, nothing was made")
+            );
+        }
         let record = Record::intended(&name, api_id, &call.id);
         // What stood in the page before is gone, or is gone on with whatever comes of this.
         let _ = page.put(record.clone()).await;
         let scribe = Arc::new(Scribe { page: Arc::clone(&page), record, provider: Arc::clone(&self.provider) });
         let witness: Arc<dyn Witness> = Arc::clone(&scribe) as Arc<dyn Witness>;
-        let grant = match self.provider.subscribe(call, api_id, subscription, &witness).await {
+        // Caught here: what a fault leaves is seen to like what any other error leaves.
+        let grant = match caught(self.provider.subscribe(call, api_id, subscription, &witness)).await {
             Ok(grant) => grant,
             Err(error) => {
                 self.leave(&page, &scribe.record.grant).await;
@@ -127,7 +137,7 @@ impl Agent {
         let removing = Record { key_id, metadata, command: call.id.clone(), ..record }.now(State::Removing);
         // A delete that is asked for twice is no fault, and one that is asked for too late neither.
         let _ = page.put(removing.clone()).await;
-        let revoked = match self.provider.unsubscribe(call, api_id, &subscription).await {
+        let revoked = match caught(self.provider.unsubscribe(call, api_id, &subscription)).await {
             Ok(revoked) => revoked,
             Err(error) => {
                 // The plane is told, and keeps the subscription: so is its grant kept.
@@ -136,6 +146,7 @@ impl Agent {
             }
         };
         let _ = page.put(removing.now(State::Gone)).await;
+        self.once().forget(&subscription.id);
         if let Err(error) = self.settle_page(&page, call, Older::Superseded).await {
             tracing::warn!(
                 integration = self.integration(),
@@ -211,24 +222,31 @@ impl Agent {
 
     /// A socket has taken the reply that tells of `made`: it is the plane's when the plane's end shows a sign of having
     /// received it.
-    pub(super) fn told(self: &Arc<Self>, made: Made, session: Session) {
+    pub(super) fn told(self: &Arc<Self>, made: Made, session: Session, arrived: Instant) {
         let Made { record, page, turn } = made;
         // A command for the subscription shows that the plane has heard: it need not wait.
         drop((page, turn));
-        self.await_echo(record.subscription, Told::Grant(record.grant), session);
+        self.await_echo(record.subscription, Told::Grant(record.grant), session, arrived);
     }
 
-    /// The same of an answer that was given again.
-    pub(super) fn told_again(self: &Arc<Self>, subscription: &str, command: &str, session: Session) {
-        self.await_echo(subscription.to_owned(), Told::Command(command.to_owned()), session);
+    /// The same of an answer that was given again, to a delivery that `arrived` then.
+    pub(super) fn told_again(self: &Arc<Self>, subscription: &str, command: &str, session: Session, arrived: Instant) {
+        self.await_echo(subscription.to_owned(), Told::Command(command.to_owned()), session, arrived);
     }
 
-    fn await_echo(self: &Arc<Self>, subscription: String, told: Told, session: Session) {
-        let agent = Arc::clone(self);
+    /// A socket has begun with the reply that tells of `made`, and not shown that it took all of it.
+    pub(super) fn half_told(&self, made: Made) {
+        let Made { record, page, turn } = made;
+        drop((page, turn));
+        self.doubt(&record);
+    }
+
+    fn await_echo(self: &Arc<Self>, subscription: String, told: Told, session: Session, arrived: Instant) {
+        let (agent, session) = (Arc::clone(self), session.after_answer());
         self.tracker.spawn(async move {
             let out_of_time = async {
                 tokio::select! {
-                    () = tokio::time::sleep(ECHO) => {}
+                    () = tokio::time::sleep_until(arrived + ECHO) => {}
                     () = agent.draining.cancelled() => tokio::time::sleep(LAST_ECHO).await,
                 }
             };
@@ -243,7 +261,7 @@ impl Agent {
 
     /// Writes down whether the plane's end has received the reply.
     async fn heard(&self, subscription: &str, told: &Told, heard: bool) {
-        let by = Instant::now() + ECHO;
+        let by = Instant::now() + PAGE;
         let Ok(page) = self.journal.hold(&self.name(subscription), by).await else { return };
         let meant = |record: &Record| match told {
             Told::Grant(grant) => record.grant == *grant,
@@ -257,14 +275,19 @@ impl Agent {
             let _ = page.put(record.now(State::Live)).await;
             return;
         }
+        self.doubt(&record);
+    }
+
+    /// Says that the grant of `record` stays unconfirmed.
+    fn doubt(&self, record: &Record) {
         tracing::warn!(
             integration = self.integration(),
-            subscription,
+            subscription = record.subscription,
             api = record.api,
             key = record.key_id,
-            "nobody can say whether the answer to SUBSCRIBE reached the plane, the session ended too early: the grant is \
-             kept as unconfirmed. If the plane shows the subscription as accepted, all is well; if not, remove it: \
-             federation-agent grants revoke"
+            "nobody can say whether the answer to SUBSCRIBE reached the plane in time: the session ended, or nothing came \
+             back on it. The grant is kept as unconfirmed. If the plane shows the subscription as accepted, all is well; \
+             if not, remove it: federation-agent grants revoke"
         );
     }
 

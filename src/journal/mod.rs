@@ -283,6 +283,19 @@ impl Journal {
         Some(Leaf { disk, known, kept, bytes: 0 })
     }
 
+    /// Writes what is known and could not be written yet, as far as that can be done now.
+    pub async fn catch_up(&self) {
+        let names: Vec<Name> = self.astray().keys().cloned().collect();
+        for name in names {
+            let Some(page) = self.try_hold(&name).await else { continue };
+            drop(page);
+            if self.astray().contains_key(&name) {
+                // The others would have to wait for the same disk.
+                return;
+            }
+        }
+    }
+
     /// Whether no thread is writing the page's file, waiting for it until `by`.
     async fn is_free(&self, name: &Name, by: Instant) -> bool {
         loop {

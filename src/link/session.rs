@@ -6,12 +6,18 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Share;
@@ -41,12 +47,37 @@ pub struct Outgoing {
     pub bytes: Vec<u8>,
     /// Told when the last byte was handed to the socket; dropped when it never will be.
     pub written: oneshot::Sender<()>,
+    start: Start,
 }
 
 impl Outgoing {
     /// Whether nobody waits any more for it to be written: it must not be begun.
     pub fn is_given_up(&self) -> bool {
-        self.written.is_closed()
+        self.written.is_closed() || self.start.is_given_up()
+    }
+
+    /// To be called before its first byte is handed on; `false`: its sender has given it up, and no byte of it may leave.
+    pub fn begin(&self) -> bool {
+        !self.written.is_closed() && self.start.settle(Start::BEGUN)
+    }
+}
+
+/// Whether a message was begun or given up, whichever came first: its sender and the socket agree on it.
+#[derive(Clone, Default)]
+struct Start(Arc<AtomicU8>);
+
+impl Start {
+    const WAITS: u8 = 0;
+    const BEGUN: u8 = 1;
+    const GIVEN_UP: u8 = 2;
+
+    /// Whether it is `as_what` from now on.
+    fn settle(&self, as_what: u8) -> bool {
+        self.0.compare_exchange(Self::WAITS, as_what, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::GIVEN_UP
     }
 }
 
@@ -74,9 +105,12 @@ pub struct Gone;
 /// Why a message was not sent, or got no reply.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// The session ended first.
+    /// The session ended, or the time was over, before a byte left: the other end has nothing of it.
     #[error(transparent)]
     Gone(#[from] Gone),
+    /// The same, after it was begun: the other end may have all of it, or get it still.
+    #[error("the session ended, or the time was over, while the message was on its way")]
+    Torn,
     /// No reply in time.
     #[error("no reply in {0:?}")]
     Silence(Duration),
@@ -100,8 +134,16 @@ pub fn pair(limits: Limits) -> (Session, SessionEnd) {
 
 impl Session {
     /// Sends `reply`; done when its last byte was handed to the socket. Dropped before it was begun, it is not sent.
+    ///
+    /// # Errors
+    /// `Gone`: certainly nothing of it was sent. `Torn`: nobody can say. `Encode`: it is too long.
     pub async fn reply(&self, reply: Reply) -> Result<(), AskError> {
-        self.send(&Message::Reply(reply)).await
+        self.send(&Message::Reply(reply), None).await
+    }
+
+    /// The same, given up when it is not written until `by`.
+    pub async fn reply_by(&self, reply: Reply, by: Instant) -> Result<(), AskError> {
+        self.send(&Message::Reply(reply), Some(by)).await
     }
 
     /// Sends `command` and waits at most `wait` for its reply, counted from when the socket has taken it.
@@ -109,7 +151,7 @@ impl Session {
         let (told, reply) = oneshot::channel();
         let waiter = Waiter { shared: &self.shared, id: command.id.clone() };
         self.shared.waiting().insert(command.id.clone(), told);
-        self.send(&Message::Command(command)).await?;
+        self.send(&Message::Command(command), None).await?;
         let reply = tokio::select! {
             biased;
             // First: a reply that came in the session's last moment has come.
@@ -172,18 +214,36 @@ impl Session {
         Self { _share: Some(Arc::new(share)), ..self.clone() }
     }
 
-    async fn send(&self, message: &Message) -> Result<(), AskError> {
+    /// The same session, for what goes on after the command that this handle came with was answered: it takes up none of
+    /// the load.
+    #[must_use]
+    pub fn after_answer(self) -> Self {
+        Self { _share: None, ..self }
+    }
+
+    async fn send(&self, message: &Message, by: Option<Instant>) -> Result<(), AskError> {
         let bytes = exchange::encode(message, &self.shared.limits)?;
         let (written, done) = oneshot::channel();
-        tokio::select! {
+        let start = Start::default();
+        let outgoing = Outgoing { bytes, written, start: start.clone() };
+        let late = async {
+            match by {
+                Some(by) => sleep_until(by).await,
+                None => std::future::pending().await,
+            }
+        };
+        let sent = tokio::select! {
             biased;
             // First: what was written in the session's last moment was written, and the peer may have read it.
             sent = async {
-                self.out.send(Outgoing { bytes, written }).await.map_err(|_| Gone)?;
+                self.out.send(outgoing).await.map_err(|_| Gone)?;
                 done.await.map_err(|_| Gone)
-            } => Ok(sent?),
-            () = self.shared.gone.cancelled() => Err(Gone.into()),
-        }
+            } => sent,
+            () = self.shared.gone.cancelled() => Err(Gone),
+            () = late => Err(Gone),
+        };
+        // What is begun is not called back: it may lie in a buffer, and leave it with the session's farewell.
+        sent.map_err(|gone| if start.settle(Start::GIVEN_UP) { gone.into() } else { AskError::Torn })
     }
 }
 

@@ -242,10 +242,10 @@ impl Wire {
         }
         let outgoing = self.following.take()?;
         self.has_room = true;
-        if outgoing.is_given_up() {
+        if !outgoing.begin() {
             return None;
         }
-        let Outgoing { bytes, written } = outgoing;
+        let Outgoing { bytes, written, .. } = outgoing;
         Some(Cut { rest: bytes.into(), begun: false, written: Some(written) })
     }
 }

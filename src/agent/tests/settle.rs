@@ -237,3 +237,70 @@ async fn an_unsubscribe_that_fails_leaves_the_grant_as_it_was() {
     // The journal knows the key that the plane does not name.
     assert_eq!(rig.gateway.removed.lock().unwrap()[0]["key-id"], "k");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_older_grant_that_a_subscribe_could_not_remove_is_removed_later_without_being_asked() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let gateway = Gateway::of(&[]).unsubscribe(move |_, _| {
+        let times = tries.fetch_add(1, Ordering::SeqCst);
+        async move { if times < 2 { Err(Error::unavailable("not now")) } else { Ok(Revoked::Deleted) } }
+    });
+    let rig = Rig::on(left(&[record(Stage::Live, Some("old"))]).await, gateway, |_| {});
+    let mut line = rig.connect();
+    let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
+    assert!(sentence(&reply).contains("nothing was made"));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(rig.gateway.calls(), ["unsubscribe s1"; 3]);
+    assert_eq!(rig.book("s1").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_while_subscribing_leaves_nothing_and_one_while_unsubscribing_leaves_the_grant_as_it_was() {
+    let fault = || -> Result<Grant, Error> { panic!("a fault") };
+    let gateway = Gateway::of(&[]).subscribe(move |_, _| async move { fault() });
+    let gateway = gateway.sweep(|_| async { Ok(Revoked::Deleted) });
+    let rig = Rig::new(gateway);
+    let mut line = rig.connect();
+    let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
+    assert!(sentence(&reply).contains("a fault of this program"));
+    tokio::time::sleep(secs(10)).await;
+    assert_eq!(rig.gateway.calls(), ["subscribe s1", "sweep s1 but []"]);
+    assert_eq!(rig.book("s1").await, []);
+
+    let fault = || -> Result<Revoked, Error> { panic!("a fault") };
+    let gateway = Gateway::of(&[]).unsubscribe(move |_, _| async move { fault() });
+    let rig = Rig::on(left(&[record(Stage::Live, Some("k"))]).await, gateway, |_| {});
+    let mut line = rig.connect();
+    let reply = rig.ask(&mut line, "c1", unsubscribe("s1")).await;
+    assert!(sentence(&reply).contains("a fault of this program"));
+    assert_eq!(rig.book("s1").await, [("k".into(), "live")], "the plane keeps the subscription");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_was_years_ahead_does_not_keep_a_leftover_for_years() {
+    let ahead = SystemTime::now() + Duration::from_hours(50_000);
+    let making = Record { since: ahead, ..record(Stage::Making, None) };
+    let rig = Rig::on(left(&[making]).await, Gateway::of(&[]), |_| {});
+    rig.agent.begin();
+    tokio::time::sleep(secs(5)).await;
+    assert!(rig.gateway.count("sweep") > 0);
+    let records = rig.journal.read("integration-1").await.records;
+    assert!(records[0].since <= SystemTime::now(), "its minute begins with the first look");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_agent_on_the_folder_left_is_settled_when_it_does_not_come_back() {
+    let rig = Rig::new(Gateway::of(&[]));
+    rig.agent.begin();
+    tokio::time::sleep(secs(1)).await;
+    let now = record(Stage::Made, Some("k"));
+    let long_ago = Record { since: SystemTime::now() - Duration::from_mins(6), ..now.clone() };
+    for (record, calls) in [(now, &[][..]), (long_ago, &["unsubscribe s1"])] {
+        let page = rig.journal.try_hold(&record.name()).await.unwrap();
+        page.put(record).await.unwrap();
+        drop(page);
+        tokio::time::sleep(Duration::from_mins(11)).await;
+        assert_eq!(rig.gateway.calls(), calls, "the first may be under way: the system's clock stands still here");
+    }
+    assert_eq!(rig.book("s1").await, []);
+}

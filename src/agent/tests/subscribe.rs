@@ -208,6 +208,62 @@ async fn a_grant_whose_reply_the_socket_does_not_take_in_time_is_undone_and_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_whose_reply_was_begun_when_the_session_died_is_kept_as_unconfirmed() {
+    let log = Log::new();
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    let reply = line.end.next().await.unwrap();
+    assert!(reply.begin());
+    drop(line);
+    rig.idle().await;
+    assert_eq!(rig.gateway.calls(), ["subscribe s1"], "the plane may have all of it");
+    assert_eq!(rig.book("s1").await, [("key-of-s1".into(), "unconfirmed")]);
+    assert_eq!(log.with("kept as unconfirmed").len(), 1);
+    // Delivered again, it is told of again.
+    let mut line = rig.connect();
+    assert_eq!(rig.ask(&mut line, "c1", subscribe("s1")).await.status, Status::Succeeded);
+    line.echo().await;
+    rig.idle().await;
+    assert_eq!(rig.gateway.calls(), ["subscribe s1"]);
+    assert_eq!(rig.book("s1").await, [("key-of-s1".into(), "live")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_whose_reply_is_stuck_half_way_is_kept_as_unconfirmed_and_holds_up_nobody() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    rig.deliver(&line, "c1", subscribe("s1"));
+    let reply = line.end.next().await.unwrap();
+    assert!(reply.begin());
+    rig.idle().await;
+    assert_eq!(rig.book("s1").await, [("key-of-s1".into(), "unconfirmed")]);
+    assert_eq!(rig.gateway.calls(), ["subscribe s1"], "what is begun goes on, and the plane may take it");
+    assert_eq!(rig.ask(&mut line, "c2", unsubscribe("s1")).await.status, Status::Succeeded);
+    assert_eq!(rig.book("s1").await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_plane_shows_to_have_received_too_late_stays_unconfirmed() {
+    for (after, state) in [(58, "live"), (59, "unconfirmed")] {
+        let rig = Rig::new(Gateway::of(&[]).subscribe(|_, subscription| async move {
+            tokio::time::sleep(secs(40)).await;
+            Ok(grant(&subscription.id))
+        }));
+        let mut line = rig.connect();
+        let begin = Instant::now();
+        rig.ask(&mut line, "c1", subscribe("s1")).await;
+        tokio::time::sleep_until(begin + secs(after) + Duration::from_millis(1)).await;
+        if after < 59 {
+            line.echo().await;
+        }
+        rig.idle().await;
+        assert_eq!(rig.book("s1").await, [("key-of-s1".into(), state)], "the plane gives a SUBSCRIBE up after 60 s");
+        assert!(begin.elapsed() < secs(60));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grant_that_the_plane_cannot_store_is_undone() {
     for (name, value, fits) in [
         ("n".repeat(128), "v".repeat(4_000), true),
@@ -246,4 +302,24 @@ async fn what_failed_unheard_is_carried_out_when_it_is_delivered_again() {
     let reply = rig.ask(&mut line, "c1", subscribe("s1")).await;
     assert_eq!(reply.status, Status::Succeeded, "{reply:?}");
     assert_eq!(rig.gateway.calls(), ["subscribe s1", "subscribe s1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_gone_is_not_told_of_again() {
+    let rig = Rig::new(Gateway::of(&[]));
+    let mut line = rig.connect();
+    for (id, body) in [("c1", subscribe("s1")), ("c2", subscribe("s2")), ("c3", subscribe("s3"))] {
+        assert_eq!(rig.ask(&mut line, id, body).await.status, Status::Succeeded);
+        line.echo().await;
+    }
+    rig.ask(&mut line, "c4", unsubscribe("s1")).await;
+    rig.ask(&mut line, "c5", subscribe("s2")).await;
+    line.echo().await;
+    for (id, subscription) in [("c1", "s1"), ("c2", "s2")] {
+        let again = rig.ask(&mut line, id, subscribe(subscription)).await;
+        assert!(sentence(&again).contains("carried out before"), "{again:?}");
+    }
+    for (id, subscription) in [("c3", "s3"), ("c5", "s2")] {
+        assert_eq!(rig.ask(&mut line, id, subscribe(subscription)).await.status, Status::Succeeded);
+    }
 }

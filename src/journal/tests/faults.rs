@@ -340,3 +340,24 @@ async fn a_put_that_is_given_up_is_not_in_the_way_of_the_next() {
     assert_eq!(journal.trouble(), None);
     assert_eq!(read(&disk.seen().1).unwrap()[0].state, State::Removing);
 }
+
+#[tokio::test]
+async fn what_could_not_be_written_is_caught_up_with_though_nobody_holds_its_page_again() {
+    let disk = Flaky::default();
+    let journal = Journal::new(Arc::new(disk.clone()));
+    let page = journal.try_hold(&name()).await.unwrap();
+    let record = Record::intended(&name(), "api", "command");
+    page.put(record.clone()).await.unwrap();
+    disk.0.lock().unwrap().fates = vec![Fate::Failed; 2];
+    page.put(record.now(State::Unconfirmed)).await.unwrap();
+    drop(page);
+    let lies_there = || read(&disk.0.lock().unwrap().text).unwrap()[0].state;
+    assert_eq!(lies_there(), State::Intended);
+    disk.0.lock().unwrap().fates = vec![Fate::Failed; 2];
+    journal.catch_up().await;
+    assert_eq!(lies_there(), State::Intended);
+    disk.0.lock().unwrap().fates.clear();
+    journal.catch_up().await;
+    assert_eq!(lies_there(), State::Unconfirmed);
+    assert_eq!(journal.trouble(), None);
+}

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{BoxStream, Dial, Endpoint, Link, LinkSettings, Receiver, Session, State};
+use super::{AskError, BoxStream, Dial, Endpoint, Link, LinkSettings, Receiver, Session, State};
 use crate::{
     exchange::{Command, Limits},
     model::Error,

@@ -269,3 +269,68 @@ async fn what_does_not_speak_http_is_said_to() {
     let why = world.waiting().await;
     assert!(why.contains("does not speak HTTP"), "{why}");
 }
+
+fn grant_reply(id: &str, len: usize) -> exchange::Reply {
+    let Message::Command(asked) = command(id, CommandBody::Discover) else { panic!("a command") };
+    asked.fail("x".repeat(len))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_was_begun_may_arrive_after_the_session_is_gone_and_one_that_was_not_never_does() {
+    let (peer, mut streams) = scripted(1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let sent: Vec<_> = ["1", "2", "3"]
+        .into_iter()
+        .map(|id| {
+            let session = session.clone();
+            tokio::spawn(async move { session.reply(grant_reply(id, 2_000)).await })
+        })
+        .collect();
+    tokio::time::sleep(SECOND).await;
+    // A peer that has not read yet, and says that it goes.
+    let good_bye = CommandBody::GoodBye { target_id: Some(ID.into()), reconnect: true };
+    say(&mut socket, &command("bye", good_bye)).await;
+    session.gone().await;
+    let mut errors = Vec::new();
+    for sent in sent {
+        errors.push(sent.await.expect("no panic").expect_err("not written"));
+    }
+    assert!(matches!(errors[..], [AskError::Torn, AskError::Gone(_), AskError::Gone(_)]), "{errors:?}");
+    let mut replies = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        if let Ws::Binary(bytes) = message
+            && let Ok(Message::Reply(reply)) = exchange::decode(&bytes)
+        {
+            replies.push(reply.command_id);
+        }
+    }
+    assert_eq!(replies, ["1"], "it lay in a buffer, and left with the farewell");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_whose_time_is_over_before_it_was_begun_is_not_sent_and_one_that_was_begun_may_be() {
+    let (peer, mut streams) = scripted(1024);
+    let mut world = World::new(settings(&["http://peer"]), memory([("peer", peer)]));
+    let mut socket = greeted(streams.recv().await.expect("dialled")).await;
+    let session = world.connected().await;
+    let by = Instant::now() + 2 * SECOND;
+    let (first, second) =
+        tokio::join!(session.reply_by(grant_reply("1", 2_000), by), session.reply_by(grant_reply("2", 10), by));
+    assert!(matches!((&first, &second), (Err(AskError::Torn), Err(AskError::Gone(_)))), "{first:?} {second:?}");
+    assert_eq!(Instant::now(), by);
+    session.reply_by(grant_reply("3", 10), by).await.expect_err("too late from the beginning");
+    let mut replies = Vec::new();
+    let reading = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if let Ws::Binary(bytes) = message
+                && let Ok(Message::Reply(reply)) = exchange::decode(&bytes)
+            {
+                replies.push(reply.command_id);
+            }
+        }
+    };
+    assert!(tokio::time::timeout(SECOND, reading).await.is_err());
+    assert_eq!(replies, ["1"]);
+}

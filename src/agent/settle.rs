@@ -84,8 +84,23 @@ impl Agent {
             for (subscription, tries) in unsettled {
                 agent.settle_after(subscription, tries);
             }
+            let leftovers = contents.records.iter().filter(|record| record.state == State::Leftover);
+            for record in leftovers {
+                agent.look_once_more(record).await;
+            }
             agent.look_again().await;
         });
+    }
+
+    /// A key that may be there and could not be looked for: somebody may have given the right since.
+    async fn look_once_more(self: &Arc<Self>, leftover: &Record) {
+        let Some(page) = self.journal.try_hold(&leftover.name()).await else { return };
+        let still = page.record(&leftover.grant).await.filter(|record| record.state == State::Leftover);
+        if let Some(record) = still {
+            let _ = page.put(Record { state: State::Making, ..record }).await;
+            drop(page);
+            self.settle_later(&leftover.subscription);
+        }
     }
 
     /// Looks after the journal until the process ends.

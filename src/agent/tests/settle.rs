@@ -65,7 +65,7 @@ async fn each_thing_that_was_under_way_is_settled_and_what_stands_is_kept() {
         (Stage::Removing, Some("k"), &["unsubscribe s1"], None),
         (Stage::Unconfirmed, Some("k"), &[], Some("unconfirmed")),
         (Stage::Live, Some("k"), &[], Some("live")),
-        (Stage::Leftover, None, &[], Some("leftover")),
+        (Stage::Leftover, None, &["sweep s1 but []"], Some("making")),
         (Stage::Stuck, Some("k"), &[], Some("stuck")),
     ] {
         let rig = Rig::on(left(&[record(state, key)]).await, Gateway::of(&[]), |_| {});
@@ -122,6 +122,13 @@ async fn without_the_right_to_look_it_stays_listed_and_is_not_looked_for_again()
     assert_eq!(rig.gateway.count("sweep"), 1);
     assert_eq!(rig.book("s1").await, [(String::new(), "leftover")]);
     assert_eq!(log.with("stays listed until somebody looks").len(), 1);
+
+    // The next life looks once more: the right may have been given.
+    let found = rig.journal.read("integration-1").await.records;
+    let rig = Rig::on(left(&found).await, Gateway::of(&[]).sweep(|_| async { Ok(Revoked::Deleted) }), |_| {});
+    rig.agent.begin();
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(rig.book("s1").await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Journal,
-    disk::{knows_no_locks, make_folder, sync_folder},
+    disk::{knows_no_locks, make_folder, options, sync_folder},
     names::encode,
 };
 use crate::model::{Api, Texts};
@@ -283,7 +283,7 @@ fn parse(text: &[u8]) -> Result<Known, String> {
 fn fs_keep(path: &Path, integration: &str, news: &Known, afresh: bool) -> io::Result<Kept> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(".lock"))?;
+    let lock = options().create(true).open(folder.join(".lock"))?;
     let locked = locked(&lock)?;
     if locked == Locked::ByAnother {
         return Ok(Kept::Busy);
@@ -314,7 +314,7 @@ fn fs_keep(path: &Path, integration: &str, news: &Known, afresh: bool) -> io::Re
     } else {
         format!("json.{}.tmp", uuid::Uuid::new_v4())
     });
-    let mut file = File::create(&fresh)?;
+    let mut file = options().create(true).truncate(true).open(&fresh)?;
     let written = file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path));
     if let Err(error) = written {
         let _full = fs::remove_file(&fresh);

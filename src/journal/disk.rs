@@ -86,10 +86,19 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
 /// Some file systems write folders when they like, and do not know the question.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match File::open(path)?.sync_all() {
+    let done = File::open(path)?.sync_all();
+    #[cfg(test)]
+    SYNCED.with_borrow_mut(|synced| synced.push(path.to_owned()));
+    match done {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         done => done,
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The folders that this thread has written to the disk: nothing else than a power cut would tell.
+    pub(super) static SYNCED: std::cell::RefCell<Vec<PathBuf>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 /// A name beside `path` that nobody has, held by what `make` puts there.

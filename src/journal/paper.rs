@@ -144,6 +144,7 @@ impl Sheet for Paper {
         let written = file.write_all(text).and_then(|()| file.sync_data()).and_then(|()| {
             // Nobody opens it under this name; from the moment when it has the page's, it is held.
             let locked = self.files.lock(&file)?;
+            crate::faultpoint::reached_by_thread("journal:compaction:before");
             if locked { fs::rename(&place, &self.path) } else { Err(ErrorKind::WouldBlock.into()) }
         });
         if let Err(error) = written {
@@ -151,6 +152,7 @@ impl Sheet for Paper {
             return Err(error);
         }
         (self.file, self.length, self.torn, self.fresh) = (file, text.len() as u64, false, true);
+        crate::faultpoint::reached_by_thread("journal:compaction:after");
         self.sync_folder()?;
         self.fresh = false;
         Ok(())

@@ -8,6 +8,7 @@ mod support;
 
 use std::{
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
     sync::{Arc, Mutex},
 };
 
@@ -48,6 +49,63 @@ async fn no_secret_is_in_any_line_of_a_whole_life_at_trace_level() {
         assert!(said.iter().any(|line| line.contains("DEBUG") || line.contains("TRACE")), "nothing was traced");
         assert_free_of(&said, &[TOKEN, AWS_SECRET, &key]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_in_any_file_of_the_data_folder_and_nobody_else_may_read_them() {
+    let stage = Stage::set(&[ONE]).await;
+    let agent = stage.agent(&[]).await;
+    let api = stage.ingested(ONE).await;
+    let mut keys = Vec::new();
+    for application in ["shop", "till"] {
+        let subscription = soon("subscribe", stage.plane.subscribe(ONE, &api, "g0ld77", application)).await.unwrap();
+        keys.push(subscription.api_key.as_ref().unwrap().expose_secret().to_owned());
+        assert_eq!(looked_through(&stage, &keys), ["ingested", "journal"]);
+        if application == "till" {
+            soon("unsubscribe", stage.plane.unsubscribe(&subscription.id)).await.unwrap();
+        }
+    }
+    assert_eq!(looked_through(&stage, &keys), ["ingested", "journal"]);
+    agent.signal("KILL");
+    agent.end().await;
+    assert_eq!(looked_through(&stage, &keys), ["ingested", "journal"], "killed in the middle of it");
+}
+
+/// Looks into every file of the data folder for the token, the secret access key and these keys, and at their modes; the
+/// folders in it that hold files with something in them.
+fn looked_through(stage: &Stage, keys: &[String]) -> Vec<String> {
+    let root = stage.data.path();
+    let secrets: Vec<&str> = keys.iter().map(String::as_str).chain([TOKEN, AWS_SECRET]).collect();
+    let mut holding = std::collections::BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let about = match std::fs::symlink_metadata(&path) {
+                Ok(about) => about,
+                // A file of a moment.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => panic!("{error}"),
+            };
+            let mode = about.permissions().mode() & 0o7777;
+            if about.is_dir() {
+                assert_eq!(mode, 0o700, "{}", path.display());
+                folders.push(path);
+                continue;
+            }
+            assert_eq!(mode, 0o600, "{}: {mode:o}", path.display());
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            for secret in &secrets {
+                let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "a secret is in {}", path.display());
+            }
+            if !bytes.is_empty() {
+                let first = path.strip_prefix(root).unwrap().components().next().unwrap();
+                holding.insert(first.as_os_str().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    holding.into_iter().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

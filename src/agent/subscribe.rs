@@ -140,8 +140,7 @@ impl Agent {
         let revoked = match caught(self.provider.unsubscribe(call, api_id, &subscription)).await {
             Ok(revoked) => revoked,
             Err(error) => {
-                // The plane is told, and keeps the subscription: so is its grant kept.
-                let _ = page.put(before.unwrap_or_else(|| removing.now(State::Gone))).await;
+                self.keep(&page, before, removing).await;
                 return Err(error);
             }
         };
@@ -160,6 +159,28 @@ impl Agent {
             Revoked::AlreadyGone => "access was gone already",
         };
         Ok(Done::new(ReplyBody::Unsubscribe, note))
+    }
+
+    /// An UNSUBSCRIBE has failed. The plane is told, and keeps the subscription: so is its grant kept.
+    async fn keep(&self, page: &Page, before: Option<Record>, removing: Record) {
+        let unknown = before.is_none();
+        // Also one that the journal did not know is in use, as the plane's word has it.
+        let kept = before.unwrap_or_else(|| removing.clone().now(State::Live));
+        if let Err(Stale) = page.put(kept).await {
+            tracing::error!(
+                integration = self.integration(),
+                subscription = removing.subscription,
+                api = removing.api,
+                key = removing.key_id,
+                "the plane keeps this subscription, its UNSUBSCRIBE has failed, and the journal cannot be written: it \
+                 still says that the key is to be removed, and an agent that starts on it now would do so. Give the \
+                 data folder room before this agent is restarted: then it is written as it is"
+            );
+            return;
+        }
+        if unknown {
+            let _ = page.put(removing.now(State::Gone)).await;
+        }
     }
 
     /// A SUBSCRIBE has failed: what may be left of it is seen to in the background.

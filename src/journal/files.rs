@@ -7,34 +7,25 @@
 use std::{
     collections::HashSet,
     fmt,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, ErrorKind, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind, Write},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
 };
 
 use super::{
+    disk::{AGAIN, folder_aside, knows_no_locks, leads_to, look, make_folder, open, options},
     names::{decode, encode},
+    paper::Paper,
     record,
     store::{Found, Name, Sheet, Store},
 };
 
 /// The ending of pages; whatever has another one is nobody's page.
 const ENDING: &str = ".jsonl";
-
-/// Of one page so many are put aside; then the oldest of them goes.
-const ASIDE: usize = 8;
-
-/// A page is some kilobytes; what is larger is none of ours and is not read.
-const LARGEST: u64 = 4 << 20;
-
-/// How often a page is opened anew because somebody else has just removed or replaced it.
-const AGAIN: u32 = 100;
 
 /// Pages in a folder. Clones are the same ones.
 #[derive(Clone)]
@@ -173,19 +164,7 @@ impl Store for Files {
             if !leads_to(&path, &file)? {
                 continue;
             }
-            let length = file.metadata()?.len();
-            let mut paper = Paper {
-                files: self.clone(),
-                path,
-                file,
-                length,
-                torn: false,
-                fresh: length == 0,
-                away: false,
-                _mine: mine,
-            };
-            paper.cut_torn_line()?;
-            return Ok(Some(Box::new(paper)));
+            return Ok(Some(Box::new(Paper::new(self.clone(), path, file, mine)?)));
         }
         Ok(None)
     }
@@ -193,7 +172,7 @@ impl Store for Files {
 
 impl Files {
     /// Locks `file` for this process; `false`: somebody else has it.
-    fn lock(&self, file: &File) -> io::Result<bool> {
+    pub(super) fn lock(&self, file: &File) -> io::Result<bool> {
         match file.try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
@@ -213,7 +192,7 @@ impl Files {
 }
 
 /// What this process holds.
-struct Mine(Arc<Folder>, Name);
+pub(super) struct Mine(Arc<Folder>, Name);
 
 impl Mine {
     fn take(folder: &Arc<Folder>, name: &Name) -> Option<Self> {
@@ -228,168 +207,6 @@ impl Drop for Mine {
     }
 }
 
-/// A page that this process has locked. Closing the file unlocks it; only then it is not ours any more.
-struct Paper {
-    files: Files,
-    path: PathBuf,
-    file: File,
-    /// How much of the file are whole lines.
-    length: u64,
-    /// Something that is no whole line may stand behind them.
-    torn: bool,
-    /// The folder may not know of the file yet.
-    fresh: bool,
-    /// The file was put aside, and there is no new one.
-    away: bool,
-    _mine: Mine,
-}
-
-impl fmt::Debug for Paper {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Paper").field("path", &self.path).field("length", &self.length).finish_non_exhaustive()
-    }
-}
-
-impl Paper {
-    /// Takes away the last line when it does not end: it was being written when its writer died.
-    fn cut_torn_line(&mut self) -> io::Result<()> {
-        if self.length == 0 || self.length > LARGEST {
-            return Ok(());
-        }
-        let text = whole(&mut self.file)?;
-        let lines = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        if lines < text.len() {
-            self.length = lines as u64;
-            self.torn = true;
-            self.mend()?;
-        }
-        Ok(())
-    }
-
-    /// Takes away what stands behind the whole lines.
-    fn mend(&mut self) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.length)?;
-            self.file.sync_data()?;
-            self.torn = false;
-        }
-        Ok(())
-    }
-
-    fn sync_folder(&self) -> io::Result<()> {
-        self.path.parent().map_or(Ok(()), sync_folder)
-    }
-
-    /// An empty file in the place of the one that was put aside.
-    fn start_anew(&mut self) -> io::Result<()> {
-        if !self.away {
-            return Ok(());
-        }
-        let meanwhile = || io::Error::new(ErrorKind::WouldBlock, "another process has taken this page meanwhile");
-        let file = options().create_new(true).open(&self.path).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => meanwhile(),
-            _ => error,
-        })?;
-        if !self.files.lock(&file)? || !leads_to(&self.path, &file)? {
-            return Err(meanwhile());
-        }
-        (self.file, self.length, self.torn, self.fresh, self.away) = (file, 0, false, true, false);
-        Ok(())
-    }
-}
-
-impl Sheet for Paper {
-    fn read(&mut self) -> io::Result<Vec<u8>> {
-        if self.away {
-            return Ok(Vec::new());
-        }
-        self.mend()?;
-        let mut text = whole(&mut self.file)?;
-        text.truncate(usize::try_from(self.length).unwrap_or(usize::MAX));
-        Ok(text)
-    }
-
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.start_anew()?;
-        self.mend()?;
-        self.torn = true;
-        let written = self
-            .file
-            .seek(SeekFrom::Start(self.length))
-            .and_then(|_| self.file.write_all(line))
-            .and_then(|()| self.file.sync_data())
-            .and_then(|()| if self.fresh { self.sync_folder() } else { Ok(()) });
-        if let Err(error) = written {
-            // Tried once more before the next line, should this fail too.
-            let _ = self.mend();
-            return Err(error);
-        }
-        (self.torn, self.fresh) = (false, false);
-        self.length += line.len() as u64;
-        Ok(())
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.start_anew()?;
-        let before = std::mem::take(&mut self.length);
-        self.torn = true;
-        self.mend().inspect_err(|_| self.length = before)
-    }
-
-    fn replace(&mut self, text: &[u8]) -> io::Result<()> {
-        self.start_anew()?;
-        let mut place = self.path.clone().into_os_string();
-        place.push(".new");
-        let place = PathBuf::from(place);
-        // One that lies there is of somebody who held the page before and died over it.
-        match fs::remove_file(&place) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = options().create_new(true).open(&place)?;
-        let written = file.write_all(text).and_then(|()| file.sync_data()).and_then(|()| {
-            // Nobody opens it under this name; from the moment when it has the page's, it is held.
-            let locked = self.files.lock(&file)?;
-            if locked { fs::rename(&place, &self.path) } else { Err(ErrorKind::WouldBlock.into()) }
-        });
-        if let Err(error) = written {
-            let _ = fs::remove_file(&place);
-            return Err(error);
-        }
-        (self.file, self.length, self.torn, self.fresh) = (file, text.len() as u64, false, true);
-        self.sync_folder()?;
-        self.fresh = false;
-        Ok(())
-    }
-
-    fn put_aside(&mut self) -> io::Result<String> {
-        let aside = reserve(&self.path, |place| options().create_new(true).open(place).map(drop))?;
-        // Over the empty file that holds the name for us.
-        if let Err(error) = fs::rename(&self.path, &aside) {
-            let _ = fs::remove_file(&aside);
-            return Err(error);
-        }
-        (self.length, self.away) = (0, true);
-        self.sync_folder()?;
-        forget_old(&self.path);
-        match self.start_anew() {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
-            // The rest is seen when something is to be written.
-            _ => Ok(aside.display().to_string()),
-        }
-    }
-}
-
-impl Drop for Paper {
-    /// A page in which nothing stands is removed while it is still locked. Should that fail: an empty file says nothing.
-    fn drop(&mut self) {
-        let empty = self.length == 0 && !self.away && self.file.metadata().is_ok_and(|now| now.len() == 0);
-        if empty && leads_to(&self.path, &self.file).unwrap_or_default() {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
 /// The integration whose folder is called `name`, of which its id is only the beginning: as a page in it says.
 fn told_within(folder: &Path, name: &str) -> Option<String> {
     fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
@@ -400,120 +217,4 @@ fn told_within(folder: &Path, name: &str) -> Option<String> {
         let records = record::read(&text).ok()?;
         records.first().map(|record| record.integration.clone()).filter(|id| encode(id) == name)
     })
-}
-
-/// For reading and writing, by nobody else, never through a symbolic link, never waiting for a pipe's other end.
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
-    options
-}
-
-/// Opens the file that lies there.
-fn open(path: &Path) -> io::Result<File> {
-    a_file(options().open(path)?)
-}
-
-/// What stands in the file that lies there, also for who may only read it.
-fn look(path: &Path) -> io::Result<Vec<u8>> {
-    whole(&mut a_file(options().write(false).open(path)?)?)
-}
-
-fn a_file(file: File) -> io::Result<File> {
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("what lies there is not a file")) }
-}
-
-/// All that stands in `file`.
-fn whole(file: &mut File) -> io::Result<Vec<u8>> {
-    let length = file.metadata()?.len();
-    if length > LARGEST {
-        let why = format!("{length} bytes; a page has not so many ({LARGEST} at most)");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, why));
-    }
-    // One call of the system's reads it, as a rule: whoever reads without the lock gets it as it was at one moment.
-    let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 4096);
-    file.seek(SeekFrom::Start(0))?;
-    file.take(LARGEST).read_to_end(&mut text)?;
-    Ok(text)
-}
-
-/// Whether `path` still leads to `file`, and not to nothing or to what somebody else has put there.
-fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
-    let there = match fs::symlink_metadata(path) {
-        Ok(there) => there,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let ours = file.metadata()?;
-    Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
-}
-
-pub(super) fn knows_no_locks(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(libc::ENOLCK)
-}
-
-/// Makes the folder and those above it, on the disk when this returns.
-pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => {
-                make_folder(parent)?;
-                make_folder(path)
-            }
-            _ => Err(error),
-        },
-        Err(error) => Err(error),
-    }
-}
-
-/// Some file systems write folders when they like, and do not know the question.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match File::open(path)?.sync_all() {
-        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
-        done => done,
-    }
-}
-
-/// A name beside `path` that nobody has, held by what `make` puts there.
-fn reserve(path: &Path, make: impl Fn(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
-    let time = humantime::format_rfc3339_millis(SystemTime::now()).to_string().replace(':', "");
-    for number in 0..AGAIN {
-        let mut place = path.as_os_str().to_owned();
-        place.push(format!(".aside-{time}"));
-        if number > 0 {
-            place.push(format!("-{number}"));
-        }
-        match make(Path::new(&place)) {
-            Ok(()) => return Ok(place.into()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(ErrorKind::AlreadyExists.into())
-}
-
-/// Puts the folder aside that lies where a page belongs. Renaming it onto a folder fails should it be a page by now.
-fn folder_aside(path: &Path) -> io::Result<String> {
-    let aside = reserve(path, |place| DirBuilder::new().mode(0o700).create(place))?;
-    if let Err(error) = fs::rename(path, &aside) {
-        let _ = fs::remove_dir(&aside);
-        return if open(path).is_ok() { Ok(path.display().to_string()) } else { Err(error) };
-    }
-    Ok(aside.display().to_string())
-}
-
-/// Removes what was put aside of this page too long ago. It is for people; that it cannot be removed harms nobody.
-fn forget_old(path: &Path) {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
-    let beginning = format!("{name}.aside-");
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let mut aside: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-    aside.retain(|name| name.to_str().is_some_and(|name| name.starts_with(&beginning)));
-    aside.sort();
-    for old in aside.iter().rev().skip(ASIDE) {
-        let _ = fs::remove_file(folder.join(old));
-    }
 }

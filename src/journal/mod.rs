@@ -6,12 +6,14 @@
 //! that cannot be read or written never stops anybody: what cannot be read is put aside under another name, what cannot
 //! be written goes on in memory until it can, and the log says what that costs.
 
+mod disk;
 mod files;
 mod held;
 pub mod ingested;
 mod memory;
 mod names;
 mod page;
+mod paper;
 mod place;
 mod record;
 mod store;

@@ -4,6 +4,7 @@ mod commands;
 mod courier;
 mod discover;
 mod drain;
+mod full;
 mod gateway;
 mod guard;
 mod ingest;

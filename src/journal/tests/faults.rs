@@ -7,124 +7,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::future::join_all;
 use proptest::prelude::*;
 use tokio::time::{Instant, timeout};
 
-use super::super::{Found, Journal, Name, Record, Sheet, State, Store, read};
+use super::{
+    super::{Found, Journal, Memory, Name, Record, Sheet, State, Store, read},
+    flaky::{Fate, Flaky},
+};
 
-fn name() -> Name {
+pub(super) fn name() -> Name {
     Name { integration: "integration".into(), subscription: "subscription".into() }
-}
-
-/// What happens to one thing that is asked of the disk.
-#[derive(Debug, Clone, Copy)]
-enum Fate {
-    Done,
-    /// Nothing is done.
-    Failed,
-    /// It is done, and said to have failed.
-    DoneAndFailed,
-    /// Half of it is done.
-    Torn,
-}
-
-/// A disk of one page, with what becomes of the next things that are asked of it; afterwards all is done.
-#[derive(Debug, Default, Clone)]
-struct Flaky(Arc<Mutex<Plate>>);
-
-#[derive(Debug, Default)]
-struct Plate {
-    text: Vec<u8>,
-    taken: bool,
-    fates: Vec<Fate>,
-    /// What lay there after each thing that was asked.
-    seen: Vec<Vec<u8>>,
-}
-
-#[derive(Debug)]
-struct Held(Flaky);
-
-impl Flaky {
-    /// What lay there after each thing that was asked, and what lies there now.
-    fn seen(&self) -> (Vec<Vec<u8>>, Vec<u8>) {
-        let plate = self.0.lock().unwrap();
-        (plate.seen.clone(), plate.text.clone())
-    }
-
-    fn ask<R: Default>(&self, text: &[u8], change: impl Fn(&mut Vec<u8>, &[u8]) -> R) -> io::Result<R> {
-        let mut plate = self.0.lock().unwrap();
-        let fate = plate.fates.pop().unwrap_or(Fate::Done);
-        let failed = || Err(io::Error::other("no room"));
-        // What is torn is taken away before anything is added, as the real one does it.
-        if !matches!(fate, Fate::Failed) {
-            let whole = plate.text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            plate.text.truncate(whole);
-        }
-        let result = match fate {
-            Fate::Done => Ok(change(&mut plate.text, text)),
-            Fate::Failed => failed(),
-            Fate::DoneAndFailed => {
-                change(&mut plate.text, text);
-                failed()
-            }
-            Fate::Torn => {
-                if !text.is_empty() {
-                    plate.text.extend_from_slice(&text[..text.len() / 2]);
-                }
-                failed()
-            }
-        };
-        let now = plate.text.clone();
-        plate.seen.push(now);
-        result
-    }
-}
-
-impl Store for Flaky {
-    fn read_all(&self, _: &str) -> io::Result<Vec<Found>> {
-        let text = Ok(self.0.lock().unwrap().text.clone());
-        Ok(vec![Found { name: Some(name()), place: "plate".into(), text }])
-    }
-
-    fn take(&self, _: &Name) -> io::Result<Option<Box<dyn Sheet>>> {
-        self.ask(b"", |_, _| ())?;
-        if std::mem::replace(&mut self.0.lock().unwrap().taken, true) {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(Held(self.clone()))))
-    }
-}
-
-impl Sheet for Held {
-    fn read(&mut self) -> io::Result<Vec<u8>> {
-        self.0.ask(b"", |text, _| text.clone())
-    }
-
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        self.0.ask(line, Vec::extend_from_slice)
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.0.ask(b"", |text, _| text.clear())
-    }
-
-    fn replace(&mut self, all: &[u8]) -> io::Result<()> {
-        // Whole or not at all: it is never torn.
-        self.0.ask(b"", |text, _| all.clone_into(text))
-    }
-
-    fn put_aside(&mut self) -> io::Result<String> {
-        self.0.ask(b"", |text, _| {
-            text.clear();
-            "aside".to_owned()
-        })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.0.lock().unwrap().taken = false;
-    }
 }
 
 #[derive(Debug, Clone)]
@@ -157,13 +50,17 @@ fn fate() -> impl Strategy<Value = Fate> {
     prop_oneof![4 => Just(Fate::Done), 2 => Just(Fate::Failed), 1 => Just(Fate::DoneAndFailed), 1 => Just(Fate::Torn)]
 }
 
-fn record(grant: usize, state: State) -> Record {
+pub(super) fn record(grant: usize, state: State) -> Record {
     let since = SystemTime::UNIX_EPOCH;
     Record { grant: grant.to_string(), state, since, ..Record::intended(&name(), "api", "command") }
 }
 
 /// Nothing that could have a key removed may lie there of a grant that was last said to be in use.
-fn check(text: &[u8], acknowledged: &HashMap<usize, State>, but: Option<usize>) -> Result<(), TestCaseError> {
+pub(super) fn check(
+    text: &[u8],
+    acknowledged: &HashMap<usize, State>,
+    but: Option<usize>,
+) -> Result<(), TestCaseError> {
     let there = read(text).expect("what lies there can always be read");
     for (grant, state) in acknowledged {
         if Some(*grant) == but || !matches!(state, State::Unconfirmed | State::Live) {
@@ -248,7 +145,7 @@ proptest! {
 /// A disk that does not answer until it is told to.
 #[derive(Debug)]
 struct Hung {
-    disk: Flaky,
+    disk: Arc<dyn Store>,
     answers: Arc<Mutex<mpsc::Receiver<()>>>,
 }
 
@@ -296,7 +193,7 @@ impl Sheet for HungSheet {
 async fn a_hung_disk_hangs_nobody_and_what_is_known_reaches_it_when_it_answers() {
     let (answer, answers) = mpsc::channel();
     let disk = Flaky::default();
-    let journal = Journal::new(Arc::new(Hung { disk: disk.clone(), answers: Arc::new(Mutex::new(answers)) }));
+    let journal = Journal::new(Arc::new(Hung { disk: Arc::new(disk.clone()), answers: Arc::new(Mutex::new(answers)) }));
     *journal.0.trouble.lock().unwrap() = Some("as after an earlier failure: patience is short".into());
     let begun = Instant::now();
     let page = journal.try_hold(&name()).await.unwrap();
@@ -327,11 +224,33 @@ async fn a_hung_disk_hangs_nobody_and_what_is_known_reaches_it_when_it_answers()
     assert_eq!(read(&text).unwrap(), page.records().await);
 }
 
+/// Of the few threads that may block, name look-ups need one.
+#[test]
+fn many_pages_on_a_hung_disk_leave_threads_to_others() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(3).build().unwrap();
+    let (answer, answers) = mpsc::channel();
+    let disk = Arc::new(Memory::default());
+    let journal = Journal::new(Arc::new(Hung { disk, answers: Arc::new(Mutex::new(answers)) }));
+    runtime.block_on(async {
+        let mut pages = Vec::new();
+        for number in 0..6 {
+            let name = Name { subscription: number.to_string(), ..name() };
+            pages.push((journal.try_hold(&name).await.unwrap(), Record::intended(&name, "api", "command")));
+        }
+        *journal.0.trouble.lock().unwrap() = Some("as after an earlier failure: patience is short".into());
+        join_all(pages.iter().map(|(page, record)| page.put(record.clone()))).await;
+        let free = timeout(Duration::from_secs(5), tokio::task::spawn_blocking(|| ())).await;
+        // Else the runtime would wait for them for ever.
+        drop(answer);
+        free.expect("a thread is free").unwrap();
+    });
+}
+
 #[tokio::test]
 async fn a_put_that_is_given_up_is_not_in_the_way_of_the_next() {
     let (answer, answers) = mpsc::channel();
     let disk = Flaky::default();
-    let journal = Journal::new(Arc::new(Hung { disk: disk.clone(), answers: Arc::new(Mutex::new(answers)) }));
+    let journal = Journal::new(Arc::new(Hung { disk: Arc::new(disk.clone()), answers: Arc::new(Mutex::new(answers)) }));
     let page = journal.try_hold(&name()).await.unwrap();
     let given_up = timeout(Duration::from_millis(20), page.put(record(1, State::Made))).await;
     assert!(given_up.is_err());

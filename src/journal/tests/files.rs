@@ -1,10 +1,16 @@
 //! The store on a real disk.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    thread,
+};
 
 use tempfile::TempDir;
 
-use super::super::{Files, Journal, Name, Record, Sheet, State, Store};
+use super::super::{Files, Journal, Name, Record, Sheet, State, Store, disk::SYNCED};
 
 fn name(subscription: &str) -> Name {
     Name { integration: "integration".into(), subscription: subscription.into() }
@@ -50,6 +56,55 @@ fn a_page_is_held_by_one() {
     drop(sheet);
     assert!(other.take(&name("s")).unwrap().is_some());
     assert!(!path(&dir, "s").exists(), "nothing was written: nothing stays");
+}
+
+/// Between opening a page's file and locking it, whoever held it may have removed it.
+#[test]
+fn nobody_holds_a_file_that_is_not_the_pages_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (held, holds) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                // Its own locks, as another process has them.
+                let files = Files::open(dir.path()).unwrap();
+                for _ in 0..3_000 {
+                    let Some(sheet) = files.take(&name("s")).unwrap() else { continue };
+                    assert!(!held.swap(true, Ordering::SeqCst), "two hold it at once");
+                    holds.fetch_add(1, Ordering::Relaxed);
+                    thread::yield_now();
+                    assert!(path(&dir, "s").exists(), "nobody would find what is written to it");
+                    held.store(false, Ordering::SeqCst);
+                    // Nothing stands in it: it is removed.
+                    drop(sheet);
+                }
+            });
+        }
+    });
+    assert!(holds.into_inner() >= 100);
+}
+
+/// What a power cut would take is what was not synced; no test can cut the power.
+#[test]
+fn a_name_is_on_the_disk_before_a_line_under_it_is_said_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (journal, pages) = (data.join("journal"), data.join("journal/integration"));
+    SYNCED.take();
+    let files = Files::open(&data).unwrap();
+    assert_eq!(SYNCED.take(), [dir.path().to_owned(), data]);
+    let mut sheet = take(&files, "s");
+    assert_eq!(SYNCED.take(), [journal]);
+    sheet.append(b"1\n").unwrap();
+    assert_eq!(SYNCED.take(), [pages.clone()], "a new page");
+    sheet.append(b"2\n").unwrap();
+    assert_eq!(SYNCED.take(), [PathBuf::new(); 0], "its name is there already");
+    sheet.replace(b"3\n").unwrap();
+    assert_eq!(SYNCED.take(), [pages.clone()], "another file under its name");
+    sheet.put_aside().unwrap();
+    assert_eq!(SYNCED.take(), [pages.clone()], "no file under its name");
+    sheet.append(b"4\n").unwrap();
+    assert_eq!(SYNCED.take(), [pages], "a new one");
 }
 
 #[test]

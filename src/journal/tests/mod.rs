@@ -1,3 +1,5 @@
 mod faults;
 mod files;
+mod flaky;
+mod life;
 mod pages;

@@ -79,8 +79,8 @@ fn looked_through(stage: &Stage, keys: &[String]) -> Vec<String> {
     let mut holding = std::collections::BTreeSet::new();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
             let about = match std::fs::symlink_metadata(&path) {
                 Ok(about) => about,
                 // A file of a moment.
@@ -100,8 +100,8 @@ fn looked_through(stage: &Stage, keys: &[String]) -> Vec<String> {
                 assert!(!found, "a secret is in {}", path.display());
             }
             if !bytes.is_empty() {
-                let first = path.strip_prefix(root).unwrap().components().next().unwrap();
-                holding.insert(first.as_os_str().to_str().unwrap().to_owned());
+                let within = path.strip_prefix(root).expect("in the folder").components().next();
+                holding.extend(within.map(|first| first.as_os_str().to_string_lossy().into_owned()));
             }
         }
     }

@@ -2,7 +2,9 @@
 //!
 //! Three faces on one plain-HTTP listener: API Gateway's control plane (`/restapis`, `/usageplans`, `/apikeys`) and
 //! STS (`POST /`), both by account (the access key) and region (the signature's scope); the call side
-//! (`/execute/{REST API}/{stage}/…`), which checks `x-api-key`; and `GET /standin/state`, which counts.
+//! (`/execute/{REST API}/{stage}/…`), which checks `x-api-key`; and its own: `GET /standin/state` counts, and
+//! `POST /standin/withhold/{verb}/{path}` has the next such call carried out and never answered, for who kills a caller
+//! in the midst of it from outside.
 //!
 //! It follows AWS where that is known, and the same suite runs against it and against a peer of other hands
 //! (`tests/aws.rs`). What it does not do: check signatures, evaluate policies, throttle the call side.

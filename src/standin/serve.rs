@@ -4,7 +4,7 @@ use std::{io, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, Response, request::Parts};
+use http::{HeaderMap, Method, Response, request::Parts};
 use http_body_util::{BodyExt, Full, Limited, StreamBody, combinators::BoxBody};
 use hyper::{
     body::{Frame, Incoming},
@@ -70,6 +70,11 @@ async fn respond(shared: Arc<Shared>, request: http::Request<Incoming>) -> io::R
     let parts: Vec<&str> = decoded.iter().map(String::as_str).collect();
     match parts.as_slice() {
         ["standin", "state"] => Ok(finish(state(&shared), 0)),
+        ["standin", "withhold", verb, path @ ..] if head.method == Method::POST => {
+            let rule = Failure::Withheld(CancellationToken::new()).at(verb, &format!("/{}", path.join("/")));
+            shared.world().faults.push(rule.times(1));
+            Ok(finish(Answer::empty(200), 0))
+        }
         ["execute", rest @ ..] => {
             let number = came(&shared, &head, None, None);
             let key = header(&head.headers, "x-api-key");

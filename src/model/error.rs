@@ -48,7 +48,7 @@ pub struct Error {
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The longest [`line`], in characters.
+/// The longest [`line()`], in characters.
 const LONGEST: usize = 2_000;
 /// How much of its end is kept of a longer one: there stands what to do.
 const END: usize = 500;
@@ -69,7 +69,7 @@ pub fn line(text: impl Into<String>) -> String {
 
 impl Error {
     /// An error of `class`; `sentence` must hold no secret: it is logged and shown in the console. It is made a
-    /// [`line`].
+    /// [`line()`].
     pub fn new(class: Class, sentence: impl Into<String>) -> Self {
         Self { class, sentence: line(sentence), source: None }
     }

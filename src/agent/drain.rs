@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use super::Agent;
 
 /// How much of the drain is kept for undoing.
 const UNDOING: Duration = Duration::from_secs(2);
+
+/// How long a disk that failed may take at the end.
+const WRITING: Duration = Duration::from_secs(1);
 
 impl Agent {
     /// Whether nothing is under way that somebody waits for.
@@ -38,6 +41,25 @@ impl Agent {
         }
         self.give_up.cancel();
         timeout_at(start + limit, self.tracker.wait()).await.is_ok()
+    }
+
+    /// Writes into the journal what the disk did not take when it was to. What it does not take now either is named: it
+    /// ends with the process.
+    pub async fn write_rest(&self) {
+        let integration = self.integration();
+        if self.journal.unwritten(integration).is_empty() {
+            return;
+        }
+        let _ = timeout(WRITING, self.journal.catch_up()).await;
+        let subscriptions = self.journal.unwritten(integration);
+        if !subscriptions.is_empty() {
+            tracing::error!(
+                integration,
+                subscriptions = subscriptions.join(", "),
+                "the disk did not take what the journal knows of these subscriptions, and the next start may not know of \
+                 their grants; `federation-agent grants --orphans` finds the keys"
+            );
+        }
     }
 
     /// The last word before the process ends: whether all has ended. What has not is named, since nobody else will.

@@ -54,12 +54,14 @@ impl Agent {
         let agent = Arc::clone(self);
         self.background.spawn(async move {
             let contents = agent.journal.read(agent.integration()).await;
+            let mut unreadable = false;
             for (name, why) in contents.unreadable {
                 if let Some(name) = name {
                     // Holding it puts it aside, and says so.
                     drop(agent.journal.try_hold(&name).await);
                 } else {
-                    tracing::error!(integration = agent.integration(), "{why}");
+                    unreadable = true;
+                    tracing::error!(integration = agent.integration(), "{why}: what was under way is not settled");
                 }
             }
             let count = |state| contents.records.iter().filter(|record| record.state == state).count();
@@ -68,18 +70,22 @@ impl Agent {
             let (live, unconfirmed) = (count(State::Live), count(State::Unconfirmed));
             let waiting = count(State::Leftover) + count(State::Stuck);
             let integration = agent.integration();
-            if unsettled.is_empty() && waiting + unconfirmed == 0 {
-                tracing::info!(integration, live, "the journal has nothing to settle");
-            } else {
+            if !unsettled.is_empty() {
+                let grants = unsettled.len();
+                tracing::warn!(integration, grants, "settling grants that were under way when the agent ended");
+            }
+            if waiting + unconfirmed > 0 {
                 tracing::warn!(
                     integration,
-                    live,
                     unconfirmed,
                     waiting,
-                    "settling {} grants that were under way when the agent ended; {unconfirmed} are unconfirmed and \
-                     {waiting} wait for a person: federation-agent grants",
-                    unsettled.len()
+                    "somebody has to look at grants of an earlier life: federation-agent grants"
                 );
+            }
+            if unsettled.is_empty() && waiting + unconfirmed == 0 && live > 0 {
+                tracing::info!(integration, live, "the journal has nothing to settle");
+            } else if !unreadable {
+                tracing::debug!(integration, live, "the journal is read");
             }
             for (subscription, tries) in unsettled {
                 agent.settle_after(subscription, tries);

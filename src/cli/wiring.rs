@@ -128,6 +128,7 @@ impl Running {
         let _ = timeout(GOODBYE, join_all(self.links)).await;
         // A SUBSCRIBE that came in the last moment was cut off by the goodbye, and is undone.
         join_all(self.agents.iter().map(|agent| agent.drain(GOODBYE))).await;
+        join_all(self.agents.iter().map(|agent| agent.write_rest())).await;
         // Each is asked: each names what it leaves.
         let settled: Vec<bool> = self.agents.iter().map(|agent| agent.settled()).collect();
         settled.into_iter().all(|settled| settled)

@@ -285,6 +285,15 @@ impl Journal {
         Some(Leaf { disk, known, kept, bytes: 0 })
     }
 
+    /// The subscriptions of `integration` whose grants are known to this process and not, or not all, to the disk.
+    pub fn unwritten(&self, integration: &str) -> Vec<String> {
+        let astray = self.astray();
+        let known = astray.iter().filter(|(name, known)| name.integration == integration && !known.records.is_empty());
+        let mut subscriptions: Vec<_> = known.map(|(name, _)| name.subscription.clone()).collect();
+        subscriptions.sort();
+        subscriptions
+    }
+
     /// Writes what is known and could not be written yet, as far as that can be done now.
     pub async fn catch_up(&self) {
         let names: Vec<Name> = self.astray().keys().cloned().collect();

@@ -94,3 +94,27 @@ async fn a_failed_unsubscribe_that_the_journal_cannot_take_back_is_named_whether
         assert_eq!(next.into_iter().map(|record| record.state).collect::<Vec<_>>(), [Stage::Live]);
     }
 }
+
+#[tokio::test]
+async fn what_the_disk_did_not_take_is_written_at_the_end_or_named() {
+    for stays_full in [false, true] {
+        let log = Log::new();
+        let disk = Full::default();
+        let (full, journal) = (Arc::clone(&disk.full), Journal::new(Arc::new(disk.clone())));
+        full.store(true, Ordering::SeqCst);
+        let rig = Rig::on(journal, Gateway::of(&[]), |_| {});
+        rig.journal.try_hold(&live().name()).await.unwrap().put(live()).await.unwrap();
+        let lies_there = async || Journal::new(Arc::new(disk.clone())).read("integration-1").await.records.len();
+        assert_eq!(lies_there().await, 0);
+
+        full.store(stays_full, Ordering::SeqCst);
+        rig.agent.write_rest().await;
+        let named = log.with("the disk did not take what the journal knows");
+        if stays_full {
+            assert_eq!(named.len(), 1, "{}", log.text());
+            assert!(named[0].contains("ERROR") && named[0].contains("subscriptions=\"s1\""), "{named:?}");
+        } else {
+            assert_eq!((lies_there().await, named.len()), (1, 0), "{}", log.text());
+        }
+    }
+}

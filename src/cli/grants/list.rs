@@ -35,6 +35,10 @@ pub(super) fn list(environment: &Environment, asked: &Grants) -> Result<Exit, St
     let mut records = Vec::new();
     for (integration, contents) in read {
         for (name, why) in contents.unreadable {
+            if name.is_none() && shelf.there.is_err() {
+                // That is said already.
+                continue;
+            }
             let of = name.map(|name| format!(", subscription {}", name.subscription)).unwrap_or_default();
             let line = format!("integration {integration}{of}: cannot be read: {why}");
             terminal::complain(printable(&line));

@@ -194,8 +194,9 @@ async fn make(
         Ok(value) => {
             let grant = Grant { api_key: Some(value), plan: Some(plan.id.clone()), metadata };
             tracing::info!(
-                command = %call.id, subscription = %subscription.id, api_key_id = %made.id, usage_plan = %plan.id,
-                place = %target.place, "made an API key and bound it to the usage plan"
+                integration = %inner.access.config.integration, command = %call.id, subscription = %subscription.id,
+                api_key_id = %made.id, usage_plan = %plan.id, place = %target.place,
+                "made an API key and bound it to the usage plan"
             );
             Ok(Made { grant, key: made })
         }

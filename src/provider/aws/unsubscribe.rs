@@ -45,8 +45,8 @@ pub(super) async fn unsubscribe(
     };
     let revoked = within(call, &format!("deleting the API key {key_id}"), removing).await??;
     tracing::info!(
-        command = %call.id, subscription = %subscription.id, api_key_id = key_id,
-        already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
+        integration = %inner.access.config.integration, command = %call.id, subscription = %subscription.id,
+        api_key_id = key_id, already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
     );
     Ok(revoked)
 }

@@ -18,6 +18,8 @@ impl Agent {
     pub(crate) fn start(binary: &Path, variables: &[(&str, String)], log: Stdio) -> io::Result<Self> {
         let child = Command::new(binary)
             .env_clear()
+            // Not the machine's own, where nothing else is named.
+            .env("FEDERATION_AGENT_DATA_DIR", std::env::temp_dir().join("federation-agent-figures"))
             .envs(variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

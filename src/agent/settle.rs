@@ -181,7 +181,8 @@ impl Agent {
         };
         let page = self.journal.hold(&self.name(subscription), call.deadline).await?;
         let settled = self.settle_page(&page, &call, Older::Kept).await;
-        if page.records().await.iter().any(|record| record.state.is_unsettled()) {
+        let unsettled = page.records().await.iter().any(|record| record.state.is_unsettled());
+        if unsettled && settled.is_err() {
             return settled;
         }
         // While the page is held: whoever leaves something in it after this finds nobody at work on it.

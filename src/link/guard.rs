@@ -13,7 +13,10 @@ use tokio::{
     time::Instant,
 };
 
-use crate::exchange::{Command, CommandBody};
+use crate::{
+    exchange::{Command, CommandBody},
+    model::is_plain,
+};
 
 /// Commands that the agent has and whose replies are not with the socket yet. More than its lanes take, so that in the
 /// end it is its own sentence that a plane in a hurry gets.
@@ -91,17 +94,17 @@ pub(super) fn odd(command: &Command) -> Option<&'static str> {
         .then_some("an id in it is longer than 1,024 bytes or holds control characters; nothing was done")
 }
 
-/// A text of the plane's as it is put into a sentence: no control characters, and not too long.
+/// A text of the plane's as it is put into a sentence: nothing that leaves its line or turns it round, and not too long.
 pub(super) fn shown(text: &str) -> Cow<'_, str> {
-    if text.len() <= SHOWN && !text.contains(char::is_control) {
+    if text.len() <= SHOWN && text.chars().all(is_plain) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::new();
     for letter in text.chars().take(SHOWN) {
-        if letter.is_control() {
-            shown.extend(letter.escape_default());
-        } else {
+        if is_plain(letter) {
             shown.push(letter);
+        } else {
+            shown.extend(letter.escape_default());
         }
     }
     let left = text.chars().count().saturating_sub(SHOWN);
@@ -120,6 +123,7 @@ mod tests {
     fn a_text_is_shown_without_control_characters_and_cut() {
         assert_eq!(shown("plain: é"), "plain: é");
         assert_eq!(shown("a\r\n\u{1b}[31mred\u{85}"), "a\\r\\n\\u{1b}[31mred\\u{85}");
+        assert_eq!(shown("a\u{202e}b"), "a\\u{202e}b");
         let long = shown(&"é".repeat(10_000)).into_owned();
         assert!(long.ends_with("é… (9700 letters more)"), "{long}");
         assert!(long.chars().count() < 330);

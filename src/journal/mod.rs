@@ -77,7 +77,7 @@ struct Inner {
 /// What the journal knows of an integration.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Its grants, by subscription, the oldest first.
+    /// Its grants, those first that have stood longest as they stand.
     pub records: Vec<Record>,
     /// Pages that cannot be read: which, as far as it is known, and a sentence.
     pub unreadable: Vec<(Option<Name>, String)>,

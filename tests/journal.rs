@@ -1,7 +1,7 @@
 //! Two processes on one data folder, one that is killed, and one whose disk is full: this binary runs itself again as the
 //! other one.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     fs,

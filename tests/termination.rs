@@ -10,7 +10,6 @@ mod log;
 mod matrix;
 #[path = "termination/signals.rs"]
 mod signals;
-#[allow(dead_code, reason = "each test binary uses its part")]
 mod support;
 #[path = "termination/work.rs"]
 mod work;

@@ -140,15 +140,7 @@ mod tests {
     use super::*;
 
     fn retry() -> Retry {
-        Retry {
-            initial: Duration::from_secs(1),
-            max: Duration::from_mins(1),
-            reset_after: Duration::from_mins(1),
-            slow: Duration::from_mins(5),
-            ping: Duration::from_secs(5),
-            silence: Duration::from_secs(15),
-            handshake: Duration::from_secs(10),
-        }
+        crate::settings::Process::default().retry
     }
 
     fn any_lane() -> impl Strategy<Value = Lane> {

@@ -1,9 +1,12 @@
 //! More than can be served at once, through the real binary.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use federation_agent::standin::{ACCOUNT, Estate, Failure, Operation, REGION, Request};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Stage, soon};
@@ -25,23 +28,30 @@ async fn a_crowd_is_answered_and_nobody_gets_a_key_too_many() {
     stage.gateway.fault(Failure::Held(release.clone()).on(Operation::CreateApiKey));
     stage.gateway.fault(Failure::Held(release.clone()).on(Operation::GetRestApis));
 
+    let answered = Arc::new(Semaphore::new(0));
     let mut crowd = Vec::new();
     for n in 0..SUBSCRIBES {
-        let (plane, api) = (stage.plane.clone(), api.clone());
-        let subscribing = async move { plane.subscribe(ONE, &api, "g0ld77", &format!("app-{n}")).await.map(|_| ()) };
+        let (plane, api, answered) = (stage.plane.clone(), api.clone(), Arc::clone(&answered));
+        let subscribing = async move {
+            let answer = plane.subscribe(ONE, &api, "g0ld77", &format!("app-{n}")).await.map(|_| ());
+            answered.add_permits(1);
+            answer
+        };
         crowd.push(("SUBSCRIBE", tokio::spawn(subscribing)));
     }
     for _ in 0..DISCOVERS {
-        let plane = stage.plane.clone();
-        crowd.push(("DISCOVER", tokio::spawn(async move { plane.discover(ONE).await.map(|_| ()) })));
+        let (plane, answered) = (stage.plane.clone(), Arc::clone(&answered));
+        let discovering = async move {
+            let answer = plane.discover(ONE).await.map(|_| ());
+            answered.add_permits(1);
+            answer
+        };
+        crowd.push(("DISCOVER", tokio::spawn(discovering)));
     }
     // Those that have no place are told so while all the others still wait.
-    let refused = async {
-        while crowd.iter().filter(|(_, one)| one.is_finished()).count() < SUBSCRIBES - 256 + DISCOVERS - 32 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(Duration::from_secs(5), refused).await.expect("some were left without an answer");
+    let refused = u32::try_from(SUBSCRIBES - 256 + DISCOVERS - 32).unwrap();
+    let refused = timeout(Duration::from_secs(5), answered.acquire_many(refused)).await;
+    drop(refused.expect("some were left without an answer"));
     release.cancel();
 
     let (mut served, mut turned_away) = ([0, 0], [0, 0]);

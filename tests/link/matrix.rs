@@ -9,19 +9,13 @@ mod memory;
 #[path = "matrix/sockets.rs"]
 mod sockets;
 
+use federation_agent::settings::Process;
+
 use super::*;
 
 /// The defaults of the settings.
 fn defaults() -> Retry {
-    Retry {
-        initial: Duration::from_secs(1),
-        max: Duration::from_mins(1),
-        reset_after: Duration::from_mins(1),
-        slow: Duration::from_mins(5),
-        ping: Duration::from_secs(5),
-        silence: Duration::from_secs(15),
-        handshake: Duration::from_secs(10),
-    }
+    Process::default().retry
 }
 
 /// The longest that a way back may take, as a sum of the settings.

@@ -44,6 +44,7 @@ use crate::{
     journal::Journal,
     link::{Receiver, Session, State},
     model::Error,
+    observe::Recorder,
     provider::Provider,
     settings::Process,
 };
@@ -69,6 +70,8 @@ pub struct AgentSettings {
     pub drain: Duration,
     /// Keeps an ingest from making the plane delete plans.
     pub guard: Guard,
+    /// Is told of commands, lists and jobs.
+    pub recorder: Recorder,
 }
 
 impl AgentSettings {
@@ -84,6 +87,7 @@ impl AgentSettings {
             reply_wait: process.reply_wait,
             drain: process.drain,
             guard: Guard::in_memory(process.plan_loss),
+            recorder: Recorder::default(),
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exi
                 () = cancel.cancelled() => return Err(interrupted()),
             }
         }
-        for Gateway { integration, provider } in &gateways {
+        for Gateway { integration, provider, .. } in &gateways {
             teller.heading(&format!("gateway of integration {} ({})", integration.id, integration.kind));
             ask_gateway(&mut teller, &integration.id, provider, &cancel).await;
             if cancel.is_cancelled() {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{exit::Stop, terminal, wiring};
 use crate::{
     link::Dial,
+    observe::Recorder,
     provider::{self, Provider},
     settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
 };
@@ -18,6 +19,8 @@ pub(super) struct Gateway {
     pub(super) integration: Integration,
     /// How it is asked.
     pub(super) provider: Arc<dyn Provider>,
+    /// What happens with it.
+    pub(super) recorder: Recorder,
 }
 
 /// The kinds of gateway that this binary speaks, as the settings want them.
@@ -82,8 +85,9 @@ fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults)
             });
             continue;
         };
-        match (kind.build)(&integration, process) {
-            Ok(provider) => gateways.push(Gateway { integration, provider }),
+        let recorder = Recorder::new(&integration.id, kind.name);
+        match (kind.build)(&integration, process, &recorder) {
+            Ok(provider) => gateways.push(Gateway { integration, provider, recorder }),
             // What all of them read (a CA, a proxy) is told once.
             Err(more) => found.0.extend(more.0),
         }

@@ -44,7 +44,7 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
         // Users, passwords and queries are no part of it: the settings refuse them.
         tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));
     }
-    for Gateway { integration, provider } in gateways {
+    for Gateway { integration, provider, .. } in gateways {
         let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
         tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
         for line in provider.describe() {

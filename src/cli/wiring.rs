@@ -72,10 +72,14 @@ impl Running {
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
         let mut links = Vec::new();
         let guard = guard(process, journal);
-        for Gateway { integration, provider } in gateways {
+        for Gateway { integration, provider, recorder } in gateways {
             let (tell, states) = link::states();
             let guard = guard.clone();
-            let settings = AgentSettings { guard: guard.clone(), ..AgentSettings::new(&integration.id, process) };
+            let settings = AgentSettings {
+                guard: guard.clone(),
+                recorder: recorder.clone(),
+                ..AgentSettings::new(&integration.id, process)
+            };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
             let whose = integration.id.clone();
             tokio::spawn(async move { guard.begin(&whose).await });
@@ -83,6 +87,7 @@ impl Running {
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
                     .telling(tell)
+                    .recording(recorder)
                     .with_detail(agent.health_detail());
             board.put(&integration.id, &integration.kind, standing(&states.borrow()));
             running.states.push(states.clone());

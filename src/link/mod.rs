@@ -45,6 +45,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     exchange::Command,
     model::Error,
+    observe::Recorder,
     settings::{Connector, Retry},
 };
 use conversation::{Conversation, Ending};
@@ -85,6 +86,7 @@ pub struct Link {
     detail: Option<watch::Receiver<Option<String>>>,
     seed: u64,
     load: Load,
+    recorder: Recorder,
 }
 
 impl Link {
@@ -103,7 +105,17 @@ impl Link {
         upgrade::checked(&settings.connector.headers)?;
         let (states, _) = states();
         let load = Load::new(settings.connector.limits.message);
-        Ok(Self { settings, endpoints, dial, receiver, states, detail: None, seed, load })
+        Ok(Self {
+            settings,
+            endpoints,
+            dial,
+            receiver,
+            states,
+            detail: None,
+            seed,
+            load,
+            recorder: Recorder::default(),
+        })
     }
 
     /// The same link telling its state to `states`, for a receiver that had to know the state before the link was made.
@@ -117,6 +129,13 @@ impl Link {
     #[must_use]
     pub fn with_detail(mut self, detail: watch::Receiver<Option<String>>) -> Self {
         self.detail = Some(detail);
+        self
+    }
+
+    /// The same link telling `recorder` of its sessions.
+    #[must_use]
+    pub fn recording(mut self, recorder: Recorder) -> Self {
+        self.recorder = recorder;
         self
     }
 

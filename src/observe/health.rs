@@ -8,6 +8,8 @@ use std::{
 
 use serde::Serialize;
 
+use super::status::Status;
+
 /// The board on which the integrations stand. Cheap to clone; all clones are the same board.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
@@ -83,6 +85,11 @@ impl Board {
     pub fn is_ready(&self) -> bool {
         let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         !rows.is_empty() && rows.values().all(|row| row.standing.connected)
+    }
+
+    /// Everything that the status page shows.
+    pub fn status(&self) -> Status {
+        Status { ready: self.is_ready(), ..Status::default() }
     }
 
     pub(super) fn report(&self) -> Report {

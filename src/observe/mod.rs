@@ -2,8 +2,12 @@
 
 mod health;
 mod log;
+mod page;
+mod recorder;
 mod server;
+pub mod status;
 
 pub use health::{Board, Standing};
 pub use log::{Filter, Logging, Style};
+pub use recorder::Recorder;
 pub use server::Server;

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Board;
+use super::{Board, page::PAGE};
 
 /// Connections served at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -88,11 +88,13 @@ impl Server {
 
 fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
     let (status, body) = match request.uri().path() {
-        "/livez" | "/readyz" if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+        "/" | "/status" | "/livez" | "/readyz" if !matches!(*request.method(), Method::GET | Method::HEAD) => {
             let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &serde_json::json!({"error": "GET or HEAD only"}));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
+        "/" => return page(),
+        "/status" => (StatusCode::OK, serde_json::to_value(board.status()).unwrap_or_default()),
         "/livez" => (StatusCode::OK, serde_json::json!({"alive": true, "tasks": tasks()})),
         "/readyz" => {
             let report = board.report();
@@ -100,9 +102,19 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
             // A report holds nothing that JSON cannot say.
             (status, serde_json::to_value(&report).unwrap_or_default())
         }
-        _ => (StatusCode::NOT_FOUND, serde_json::json!({"error": "not found", "paths": ["/livez", "/readyz"]})),
+        _ => (
+            StatusCode::NOT_FOUND,
+            serde_json::json!({"error": "not found", "paths": ["/", "/status", "/livez", "/readyz"]}),
+        ),
     };
     json(status, &body)
+}
+
+fn page() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(PAGE.as_bytes())));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// How many tasks the process has: a number that grows for days is a defect.
@@ -188,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn refuses_other_paths_and_methods() {
         let (address, shutdown) = served(&Board::new()).await;
-        assert!(ask(address, "GET /").await.starts_with("HTTP/1.1 404"));
+        assert!(ask(address, "GET /nothing").await.starts_with("HTTP/1.1 404"));
         let refused = ask(address, "DELETE /livez").await;
         assert!(refused.starts_with("HTTP/1.1 405") && refused.contains("allow: GET, HEAD"), "{refused}");
         shutdown.cancel();

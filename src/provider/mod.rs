@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     model::{Api, Error, Grant, Subscription, Texts},
+    observe::Recorder,
     settings::{Faults, Integration, KeyTable, Process},
 };
 
@@ -26,8 +27,8 @@ pub struct Kind {
     pub build: Build,
 }
 
-/// Builds a provider from checked settings.
-pub type Build = fn(&Integration, &Process) -> Result<Arc<dyn Provider>, Faults>;
+/// Builds a provider from checked settings; it tells the recorder what it does.
+pub type Build = fn(&Integration, &Process, &Recorder) -> Result<Arc<dyn Provider>, Faults>;
 
 /// Every kind of gateway that this agent speaks.
 pub static KINDS: &[&Kind] = &[&aws::KIND];

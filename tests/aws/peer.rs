@@ -14,6 +14,7 @@ use aws_sdk_apigateway::{
     config::{BehaviorVersion, Region as RegionName, retry::RetryConfig},
 };
 use federation_agent::{
+    observe::Recorder,
     provider::{self, Provider},
     settings::{Integration, Process, Values},
     standin::{Estate, Gateway, Region, Role},
@@ -263,7 +264,7 @@ impl Peer {
         let prefix = "gravitee_integration_providers_0_configuration_";
         let values = Values::of(kind.keys, prefix, &pairs).unwrap_or_else(|faults| panic!("{faults}"));
         let integration = Integration { index: 0, kind: kind.name.to_owned(), id: INTEGRATION.to_owned(), values };
-        (kind.build)(&integration, process).unwrap_or_else(|faults| panic!("{faults}"))
+        (kind.build)(&integration, process, &Recorder::default()).unwrap_or_else(|faults| panic!("{faults}"))
     }
 
     /// Takes a stage away from a REST API; usage plans that cover it go on saying so.

@@ -43,6 +43,7 @@ use crate::{
         Api, Document, DocumentKind, Error, Grant, Metadata, MetadataFormat, Plan, PlanSecurity, Subscription,
         SubscriptionKind, Texts,
     },
+    observe::Recorder,
     provider::{Call, Finding, Found, Keys, Listed, Provider, Revoked, Witness},
     settings::PlanLoss,
 };
@@ -79,6 +80,7 @@ impl Rig {
             reply_wait: Duration::from_mins(1),
             drain: Duration::from_secs(8),
             guard: Guard::in_memory(PlanLoss::Never),
+            recorder: Recorder::default(),
         };
         change(&mut settings);
         let gateway = Arc::new(gateway);

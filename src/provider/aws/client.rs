@@ -24,7 +24,7 @@ use super::{
     pace::{Bucket, Quota},
     vault::{FromVault, Vault},
 };
-use crate::model::Error;
+use crate::{model::Error, observe::Recorder};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -46,6 +46,8 @@ pub(super) struct Access {
     pub(super) base: Arc<Account>,
     /// Calls made, by operation.
     pub(super) counts: Arc<Counts>,
+    /// Is told of every call.
+    pub(super) recorder: Recorder,
     loaded: OnceCell<SdkConfig>,
     buckets: Mutex<Buckets>,
 }
@@ -148,13 +150,21 @@ impl Account {
 
 impl Access {
     /// Everything for `config`; touches no network.
-    pub(super) fn new(config: Config) -> Self {
+    pub(super) fn new(config: Config, recorder: Recorder) -> Self {
         let accounts: Vec<Arc<Account>> = config.accounts.iter().cloned().map(Account::new).collect();
         let base = accounts.iter().find(|account| account.config.role.is_none()).cloned().unwrap_or_else(|| {
             let regions = config.regions().into_iter().map(str::to_owned).collect();
             Account::new(AccountConfig { role: None, external_id: None, regions, stages: Vec::new() })
         });
-        Self { config, accounts, base, counts: Arc::default(), loaded: OnceCell::new(), buckets: Mutex::default() }
+        Self {
+            config,
+            accounts,
+            base,
+            counts: Arc::default(),
+            recorder,
+            loaded: OnceCell::new(),
+            buckets: Mutex::default(),
+        }
     }
 
     /// The same with an SDK that is set up already.

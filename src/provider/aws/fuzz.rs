@@ -23,6 +23,7 @@ use super::{
     template::{NameTemplate, Named},
 };
 use crate::{
+    observe::Recorder,
     provider::Provider,
     settings::{Faults, Integration, Process},
 };
@@ -50,7 +51,7 @@ pub async fn provider(
     let config = Config::read(integration, process)?;
     let connector = SharedHttpConnector::new(InMemory(answers));
     let loaded = load(&config, Some(http_client_fn(move |_, _| connector.clone()))).await;
-    let access = Access::new(config).with_loaded(loaded);
+    let access = Access::new(config, Recorder::default()).with_loaded(loaded);
     Ok(Arc::new(Aws(Arc::new(Inner { access, routes: Routes::default(), names: Names::default() }))))
 }
 

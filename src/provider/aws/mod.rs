@@ -44,15 +44,17 @@ use self::{
 use super::{Call, Finding, Found, Keys, Kind, Listed, Provider, Revoked, Witness};
 use crate::{
     model::{Api, Error, Grant, Subscription, Texts},
+    observe::Recorder,
     settings::{Faults, Integration, Process},
 };
 
 /// How the settings name it.
 pub static KIND: Kind = Kind { name: "aws-api-gateway", title: "AWS API Gateway", keys: &KEYS, build };
 
-fn build(integration: &Integration, process: &Process) -> Result<Arc<dyn Provider>, Faults> {
+fn build(integration: &Integration, process: &Process, recorder: &Recorder) -> Result<Arc<dyn Provider>, Faults> {
     let config = Config::read(integration, process)?;
-    let inner = Inner { access: Access::new(config), routes: Routes::default(), names: Names::default() };
+    let inner =
+        Inner { access: Access::new(config, recorder.clone()), routes: Routes::default(), names: Names::default() };
     Ok(Arc::new(Aws(Arc::new(inner))))
 }
 

@@ -8,6 +8,7 @@ use federation_agent::{
     exchange::Command,
     link::{BoxStream, Dial, Endpoint, Link, LinkSettings, Receiver, Session},
     model::Error,
+    observe::Recorder,
     provider,
     settings::{self, Environment},
 };
@@ -59,7 +60,7 @@ pub(super) fn run(input: &[u8]) {
             said.push(format!("{loaded:?}"));
             for integration in &loaded.integrations {
                 let kind = provider::kind(&integration.kind).expect("a kind that the settings took");
-                match (kind.build)(integration, &loaded.process) {
+                match (kind.build)(integration, &loaded.process, &Recorder::default()) {
                     Ok(provider) => {
                         said.extend(provider.describe());
                         said.push(provider.least_policy());

@@ -32,6 +32,8 @@ def templates_pass_cfn_lint():
     assert len(files) >= 3, files
     said = run(str(pathlib.Path(sys.executable).with_name("cfn-lint")), "--", *files)
     assert said.returncode == 0, said.stdout + said.stderr
+    for path in files:
+        assert pathlib.Path(path).stat().st_size <= 51_200, f"{path}: a longer one cannot be handed over in a command"
 
 
 def the_tasks_role_has_the_rights_of_iam():

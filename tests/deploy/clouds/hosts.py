@@ -53,7 +53,7 @@ def the_agent_takes_the_units_environment():
     ]
     environment = dict(line.split("=", 1) for line in lines)
     environment["gravitee_integration_providers_0_integrationId"] = "demo"
-    files = [name for name, value in environment.items() if value == "%d/plane-token"]
+    files = [name for name, value in environment.items() if value == "%t/credentials/%n/plane-token"]
     assert files and "LoadCredential=plane-token:" in unit
     is_taken(environment, files)
 

@@ -23,7 +23,7 @@ DRAIN = 8  # seconds: FEDERATION_AGENT_DRAIN's default
 def is_taken(environment, files=()):
     """The agent takes these settings without a fault, and knows every name."""
     if not AGENT.exists():
-        raise DidNotRun(f"there is no {AGENT.relative_to(ROOT)} (cargo build)")
+        raise DidNotRun(f"there is no {AGENT} (cargo build)")
     with tempfile.NamedTemporaryFile("w") as token:
         token.write(TOKEN)
         token.flush()

@@ -63,9 +63,24 @@ AWS_ACCESS_KEY_ID=AKIADEMO
 AWS_SECRET_ACCESS_KEY=any
 SETTINGS
 
-unshare --pid --mount --uts --ipc --net --cgroup --fork --kill-child "$0" --boot "$root" >"$root.boot.log" 2>&1 &
+# Control groups of its own, so that this machine's systemd, if it has one, is not disturbed.
+groups=()
+if [ -e /sys/fs/cgroup/cgroup.procs ]; then groups=("/sys/fs/cgroup/federation-agent-$$"); else
+  for folder in /sys/fs/cgroup/*/; do [ ! -e "$folder/cgroup.procs" ] || groups+=("${folder}federation-agent-$$"); done
+fi
+mkdir "${groups[@]}" || cannot "control groups cannot be made"
+(
+  # One without processors (cpuset of version 1) takes nobody, and systemd does not ask for it.
+  for group in "${groups[@]}"; do { echo "$BASHPID" >"$group/cgroup.procs"; } 2>/dev/null || true; done
+  exec unshare --pid --mount --uts --ipc --net --cgroup --fork --kill-child "$0" --boot "$root"
+) >"$root.boot.log" 2>&1 &
 outside=$!
-trap 'kill -KILL "$outside" 2>/dev/null || true; wait "$outside" 2>/dev/null || true' EXIT
+clean_up() {
+  kill -KILL "$outside" 2>/dev/null || true
+  wait "$outside" 2>/dev/null || true
+  for _ in 1 2 3 4 5; do find "${groups[@]}" -depth -type d -exec rmdir {} + 2>/dev/null && break; sleep 0.2; done
+}
+trap clean_up EXIT
 inside() { nsenter -t "$first" -p -m -u -i -n -C -r -w env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin TERM=dumb "$@"; }
 until_true() { # what, then a command
   local what=$1; shift

@@ -326,6 +326,18 @@ class Helm(Promises, unittest.TestCase):
                 helm(values)
             self.assertIn(reason, str(refused.exception), values)
 
+    def test_a_cluster_may_choose_the_user(self):
+        objects, _ = helm({"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}})
+        left = {"runAsNonRoot", "fsGroupChangePolicy", "seccompProfile"}
+        self.assertEqual(set(pod(objects)["spec"]["securityContext"]), left)
+
+    def test_a_mirror_of_gravitees_image_is_theirs_too(self):
+        def image(repository, name):
+            return container(helm({"kubernetes": {"deployment": {"image": {"repository": repository, "name": name}}}})[0])["image"]
+
+        self.assertNotIn("mirror", image("mirror.example.org/g", "federation-agent-aws-api-gateway"))
+        self.assertIn("mirror", image("mirror.example.org/g", "federation-agent-rs"))
+
     def test_what_stands_for_nothing_is_said(self):
         self.assertIn("`persistance` stands for nothing", helm({"persistance": {"enabled": False}})[1])
         self.assertNotIn("stands for nothing", helm("gravitee-certificate")[1])
@@ -337,6 +349,24 @@ class Helm(Promises, unittest.TestCase):
             self.assertIn(f"`{key}", readme)
             for inner in value if isinstance(value, dict) and key not in ("podSecurityContext", "securityContext") else ():
                 self.assertRegex(readme, rf"`{key}\.[^`]*{inner}|`{key}\.\*`|`{key}`", f"{key}.{inner}")
+
+
+class Documents(unittest.TestCase):
+    def test_every_file_that_is_linked_to_is_there(self):
+        for document in (rendered.CHART / "README.md", rendered.KUSTOMIZE / "README.md"):
+            text = document.read_text()
+            links = re.findall(r"\]\(([^)#:]+)[^)]*\)", text)
+            self.assertTrue(links)
+            for link in links:
+                self.assertTrue((document.parent / link).exists(), f"{document}: {link}")
+            for name in re.findall(r"`(iam/[^`]*)`", text):
+                self.assertTrue((ROOT / name).exists(), f"{document}: {name}")
+
+    def test_every_overlay_and_component_is_described(self):
+        text = (rendered.KUSTOMIZE / "README.md").read_text()
+        # `irsa` and `static-keys` are overlays, with a component each of the same name.
+        for name in {*OVERLAYS, *COMPONENTS}:
+            self.assertIn(f"| `{name}` |", text)
 
 
 class Checks(unittest.TestCase):

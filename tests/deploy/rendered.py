@@ -28,19 +28,21 @@ def documents(text):
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-def kustomize(overlay, components=(), secrets=None):
-    """The objects of an overlay with its example secrets, as somebody has it who copied the folder and filled the file."""
+def kustomize(overlay, components=(), secrets=None, settings=None):
+    """The objects of an overlay with its example secrets and settings, or with these texts in their place."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "kubernetes"
         shutil.copytree(KUSTOMIZE, copy)
         place = copy / "overlays" / overlay
         text = (place / "secrets.env.example").read_text() if secrets is None else secrets
         (place / "secrets.env").write_text(text)
+        if settings is not None:
+            (place / "settings.env").write_text(settings)
         if components:
             file = place / "kustomization.yaml"
-            settings = yaml.safe_load(file.read_text())
-            settings["components"] += [f"../../components/{name}" for name in components]
-            file.write_text(yaml.safe_dump(settings))
+            whole = yaml.safe_load(file.read_text())
+            whole["components"] += [f"../../components/{name}" for name in components]
+            file.write_text(yaml.safe_dump(whole))
         done = subprocess.run([KUBECTL, "kustomize", str(place)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise AssertionError(f"kustomize {overlay}: {done.stderr}")

@@ -66,7 +66,7 @@ default
 {{- $image := mergeOverwrite (dict) (deepCopy ($kubernetes.image | default dict)) (deepCopy ($deployment.image | default dict)) -}}
 {{- if or $image.repository $image.name -}}
 {{- $whole := list $image.repository $image.name | compact | join "/" -}}
-{{- if regexMatch "(^|/)graviteeio(\\.azurecr\\.io)?/|(^|/)federation-agent-[a-z]" $whole -}}
+{{- if regexMatch "(^|/)federation-agent-(apigee|aws-api-gateway|azure-api-management|confluent-platform|edge-stack|ibm-api-connect|mulesoft|sap-api-management|solace)$" $whole -}}
 ignored: {{ $whole | quote }}
 {{- else -}}
 repository: {{ $whole | quote }}

@@ -20,7 +20,7 @@ VALUES = sorted(path.stem for path in rendered.VALUES.glob("*.yaml"))
 ELSEWHERE = {
     "everything": {"whole-file", "credentials"},
     "bare": {"of-somebody"},
-    "gravitee-certificate": {"federation-agent-truststore"},
+    "gravitee-certificate": {"federation-agent-truststore", "agent-secret"},
 }
 
 
@@ -87,7 +87,7 @@ class Kustomize(Promises, unittest.TestCase):
 
     def test_every_overlay_with_every_component_is_valid(self):
         for overlay in OVERLAYS:
-            given = set(one_kustomization(overlay)["components"])
+            given = set(one_kustomization(overlay).get("components") or [])
             rest = [name for name in COMPONENTS if f"../../components/{name}" not in given and name != "static-keys"]
             for components in [(), *[(name,) for name in rest], tuple(rest)]:
                 with self.subTest(overlay=overlay, components=components):
@@ -117,6 +117,12 @@ class Kustomize(Promises, unittest.TestCase):
         account = one(kustomize("irsa"), "ServiceAccount")["metadata"]
         trusted = f"system:serviceaccount:{account['namespace']}:{account['name']}"
         self.assertIn(f'"{trusted}"', (ROOT / "iam/trust-eks-oidc.json").read_text())
+
+    def test_components_reach_the_policy(self):
+        places = {"pod-identity": "169.254.170.23/32", "instance-role": "169.254.169.254/32"}
+        for component, place in places.items():
+            self.assertIn(place, str(one(kustomize("irsa", [component]), "NetworkPolicy")["spec"]["egress"]))
+        self.assertNotIn("169.254", str(one(self.plain(), "NetworkPolicy")))
 
     def test_without_a_volume_the_journal_is_the_pods(self):
         objects = kustomize("irsa", ["ephemeral"])
@@ -251,21 +257,36 @@ class Helm(Promises, unittest.TestCase):
         self.assertEqual(one(objects, "Service")["spec"]["ports"][0]["port"], 19000)
         self.assertEqual(pod(objects)["metadata"]["annotations"]["prometheus.io/port"], "19000")
 
-    def test_references_give_the_right_to_just_those_secrets(self):
-        objects, _ = helm("gravitee-certificate")
-        roles = {item["metadata"]["namespace"]: item["rules"] for item in objects if item["kind"] == "Role"}
-        self.assertEqual(set(roles), {"gravitee", "gravitee-apim"})
-        expected = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["aws-truststore"]}
-        self.assertEqual(roles["gravitee-apim"], [expected])
-        self.assertEqual(roles["gravitee"][0]["resourceNames"], ["agent-secret"])
-        for binding in [item for item in objects if item["kind"] == "RoleBinding"]:
-            self.assertEqual(binding["subjects"][0]["namespace"], "gravitee")
-        self.assertTrue(pod(objects)["spec"]["automountServiceAccountToken"])
+    def test_secrets_that_are_referred_to_are_mounted(self):
         objects, _ = helm("gravitee-objects")
-        self.assertEqual(one(objects, "Role")["rules"][0]["resourceNames"], ["agent-secret"])
+        mount = next(each for each in container(objects)["volumeMounts"] if each["mountPath"] == "/run/secrets/agent-secret")
+        volume = next(each for each in pod(objects)["spec"]["volumes"] if each["name"] == mount["name"])
+        self.assertEqual(volume["secret"]["secretName"], "agent-secret")
         self.assertTrue(secret(objects, "agent-secret", "apimAuthorizationHeader"))
-        off, _ = helm({"config": {"graviteeYml": "a: secret://kubernetes/x:y"}, "serviceAccount": {"secretRole": False}})
-        self.assertFalse(has(off, "Role"))
+        self.assertFalse(has(objects, "Role") or pod(objects)["spec"]["automountServiceAccountToken"])
+
+    def test_those_of_other_namespaces_may_be_read_and_no_others(self):
+        objects, _ = helm("gravitee-certificate")
+        role = one(objects, "Role")
+        self.assertEqual(role["metadata"]["namespace"], "gravitee-apim")
+        expected = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"], "resourceNames": ["aws-truststore"]}
+        self.assertEqual(role["rules"], [expected])
+        self.assertEqual(one(objects, "RoleBinding")["subjects"][0]["namespace"], "gravitee")
+        self.assertTrue(pod(objects)["spec"]["automountServiceAccountToken"])
+
+    def test_references_may_be_read_instead_or_left_alone(self):
+        text = "a: secret://kubernetes/x:y\nb: secret://kubernetes/x:z?namespace=other\nc: secret://kubernetes/w:y"
+
+        def rights(how):
+            objects, _ = helm({"config": {"graviteeYml": text}, "secretReferences": how})
+            mounts = [each["mountPath"] for each in container(objects)["volumeMounts"] if each["mountPath"].startswith("/run")]
+            roles = [item for item in objects if item["kind"] == "Role"]
+            return mounts, {role["metadata"]["namespace"]: role["rules"][0]["resourceNames"] for role in roles}
+
+        # Two of one name would be one place.
+        self.assertEqual(rights("mount"), (["/run/secrets/w"], {"gravitee": ["x"], "other": ["x"]}))
+        self.assertEqual(rights("role"), ([], {"gravitee": ["w", "x"], "other": ["x"]}))
+        self.assertEqual(rights("none"), ([], {}))
 
     def test_logging_becomes_the_agents_own(self):
         variables = environment(helm("everything")[0])
@@ -364,7 +385,6 @@ class Documents(unittest.TestCase):
 
     def test_every_overlay_and_component_is_described(self):
         text = (rendered.KUSTOMIZE / "README.md").read_text()
-        # `irsa` and `static-keys` are overlays, with a component each of the same name.
         for name in {*OVERLAYS, *COMPONENTS}:
             self.assertIn(f"| `{name}` |", text)
 

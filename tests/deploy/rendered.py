@@ -41,7 +41,7 @@ def kustomize(overlay, components=(), secrets=None, settings=None):
         if components:
             file = place / "kustomization.yaml"
             whole = yaml.safe_load(file.read_text())
-            whole["components"] += [f"../../components/{name}" for name in components]
+            whole["components"] = (whole.get("components") or []) + [f"../../components/{name}" for name in components]
             file.write_text(yaml.safe_dump(whole))
         done = subprocess.run([KUBECTL, "kustomize", str(place)], capture_output=True, text=True, check=False)
         if done.returncode:

@@ -44,6 +44,11 @@ envFrom:
   mountPath: {{ include "federation-agent.configPath" . }}
   readOnly: true
 {{- end }}
+{{- range $index, $name := include "federation-agent.mountedSecrets" . | fromYamlArray }}
+- name: federation-agent-secret-{{ $index }}
+  mountPath: /run/secrets/{{ $name }}
+  readOnly: true
+{{- end }}
 {{- with include "federation-agent.list" (dict "root" . "key" "extraVolumeMounts") | fromYamlArray }}
 {{ toYaml . }}
 {{- end }}
@@ -73,6 +78,12 @@ envFrom:
           items:
             - key: {{ ternary .Values.config.existingSecretKey "gravitee-override.yml" (not (empty .Values.config.existingSecret)) }}
               path: gravitee-override.yml
+{{- end }}
+{{- range $index, $name := include "federation-agent.mountedSecrets" . | fromYamlArray }}
+- name: federation-agent-secret-{{ $index }}
+  secret:
+    secretName: {{ $name }}
+    defaultMode: 0440
 {{- end }}
 {{- with include "federation-agent.list" (dict "root" . "key" "extraVolumes") | fromYamlArray }}
 {{ toYaml . }}

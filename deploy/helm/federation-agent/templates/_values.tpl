@@ -82,10 +82,44 @@ The Secrets that the configuration refers to as secret://kubernetes/NAME:KEY?nam
 {{- toYaml $found -}}
 {{- end -}}
 
+{{/*
+Those that are mounted where the agent looks first, /run/secrets/NAME/KEY: the namespace's own. Where two namespaces have one of
+the same name, neither is, since the place does not tell them apart.
+*/}}
+{{- define "federation-agent.mountedSecrets" -}}
+{{- $found := include "federation-agent.secretReferences" . | fromYaml -}}
+{{- $elsewhere := list -}}
+{{- range $namespace, $names := omit $found .Release.Namespace -}}{{- $elsewhere = concat $elsewhere $names -}}{{- end -}}
+{{- $mounted := list -}}
+{{- if eq .Values.secretReferences "mount" -}}
+{{- range get $found .Release.Namespace | default list -}}
+{{- if not (has . $elsewhere) -}}{{- $mounted = append $mounted . -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $mounted -}}
+{{- end -}}
+
+{{/* Those that the agent asks the cluster for, and needs a right to: a map of namespaces to names. */}}
+{{- define "federation-agent.askedSecrets" -}}
+{{- $found := include "federation-agent.secretReferences" . | fromYaml -}}
+{{- $mounted := include "federation-agent.mountedSecrets" . | fromYamlArray -}}
+{{- $asked := dict -}}
+{{- if ne .Values.secretReferences "none" -}}
+{{- range $namespace, $names := $found -}}
+{{- range $names -}}
+{{- if not (and (eq $namespace $.Release.Namespace) (has . $mounted)) -}}
+{{- $_ := set $asked $namespace (append (get $asked $namespace | default list) .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $asked -}}
+{{- end -}}
+
 {{/* Whether the pod asks the cluster's API for anything. */}}
 {{- define "federation-agent.asksCluster" -}}
 {{- $account := include "federation-agent.serviceAccount" . | fromYaml -}}
-{{- if or $account.roleRules (include "federation-agent.secretReferences" . | fromYaml) -}}yes{{- end -}}
+{{- if or $account.roleRules (include "federation-agent.askedSecrets" . | fromYaml) -}}yes{{- end -}}
 {{- end -}}
 
 {{- define "federation-agent.logging" -}}

@@ -6,6 +6,7 @@ names which objects use of each other are there, and that the pod is one that th
 """
 
 import base64
+import functools
 import os
 import re
 import shutil
@@ -25,11 +26,17 @@ KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl")
 
 
 def documents(text):
-    return [document for document in yaml.safe_load_all(text) if document]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [document for document in yaml.load_all(text, Loader=loader) if document]
 
 
 def kustomize(overlay, components=(), secrets=None, settings=None):
     """The objects of an overlay with its example secrets and settings, or with these texts in their place."""
+    return documents(built(overlay, tuple(components), secrets, settings))
+
+
+@functools.cache
+def built(overlay, components, secrets, settings):
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "kubernetes"
         shutil.copytree(KUSTOMIZE, copy)
@@ -46,7 +53,7 @@ def kustomize(overlay, components=(), secrets=None, settings=None):
         done = subprocess.run([KUBECTL, "kustomize", str(place)], capture_output=True, text=True, check=False)
         if done.returncode:
             raise AssertionError(f"kustomize {overlay}: {done.stderr}")
-        return documents(done.stdout)
+        return done.stdout
 
 
 def helm(values=None, name="federation-agent", namespace="gravitee"):

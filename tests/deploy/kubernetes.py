@@ -219,6 +219,23 @@ class Helm(Promises, unittest.TestCase):
         named = environment(objects)["JDK_JAVA_OPTIONS"]
         self.assertEqual(named, f"-Dgravitee.conf={path}/gravitee.yml,{path}/gravitee-override.yml")
 
+    @unittest.skipUnless(BINARY.exists() and rendered.READS_FILES, "the agent is not built, or reads no gravitee.yml yet")
+    def test_the_agent_understands_gravitees_values(self):
+        objects, _ = helm("gravitee-standard")
+        with tempfile.TemporaryDirectory() as folder:
+            base = one(objects, "ConfigMap")["data"]["gravitee.yml"]
+            (Path(folder) / "gravitee.yml").write_text(base)
+            override = secret(objects, "federation-agent-config", "gravitee-override.yml")
+            (Path(folder) / "gravitee-override.yml").write_text(override)
+            path = "/opt/graviteeio-federation-agent/config"
+            variables = {name: value.replace(path, folder) for name, value in environment(objects).items()}
+            done = subprocess.run([BINARY, "config"], env=variables, capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("apim.example.com", done.stdout)
+            self.assertNotIn("stands for nothing", done.stdout + done.stderr)
+            for word in ("t0ken", "s3cret"):
+                self.assertNotIn(word, done.stdout + done.stderr)
+
     def test_a_change_of_the_settings_is_a_new_pod(self):
         def checksum(region):
             values = {"config": {"graviteeYml": {"region": region}}}
@@ -418,6 +435,8 @@ class Checks(unittest.TestCase):
 if __name__ == "__main__":
     if not rendered.KUBECTL:
         print("kubernetes: kustomize did not run: no kubectl")
+    if not rendered.READS_FILES:
+        print("kubernetes: the agent's reading of gravitee.yml did not run: it reads none yet")
     if not BINARY.exists():
         print("kubernetes: the agent's own reading of the files did not run: it is not built")
     unittest.main(verbosity=1)

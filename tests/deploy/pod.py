@@ -7,6 +7,7 @@ probes and the time to stop. Not tried is what only a cluster has: scheduling, i
 Needs an engine, root (for the ownership) and a binary: STATIC_BINARY, FEDERATION_AGENT, or what `cargo build` left.
 """
 
+import base64
 import http.client
 import json
 import os
@@ -240,16 +241,18 @@ class Run(unittest.TestCase):
         listed = [{"name": name, "value": value} for name, value in variables.items()]
         self.lives(helm({"extraEnvs": listed})[0])
 
-    @unittest.skipUnless("gravitee.yml" in (ROOT / "docs/settings.md").read_text(), "the agent reads no gravitee.yml yet")
-    def test_the_pod_of_helm_with_a_file(self):
+    @unittest.skipUnless(rendered.READS_FILES, "the agent reads no gravitee.yml yet")
+    def test_the_pod_of_helm_with_a_file_and_a_reference(self):
         value = rendered.yaml.safe_load((rendered.VALUES / "gravitee-standard.yaml").read_text())
         integration = value["config"]["graviteeYml"]["integration"]
         integration["connector"]["ws"]["endpoints"] = ["http://plane:8072"]
-        integration["connector"]["ws"]["headers"][0]["value"] = "bearer demo-token"
+        integration["connector"]["ws"]["headers"][0]["value"] = "secret://kubernetes/plane:token"
         provider = integration["providers"][0]
         provider["integrationId"] = "demo"
         provider["configuration"].update(region="eu-west-1", endpointUrl="http://gateway:4566")
-        self.lives(helm(value)[0])
+        token = base64.b64encode(b"bearer demo-token").decode()
+        held = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "plane"}, "data": {"token": token}}
+        self.lives(helm({**value, "extraObjects": [held]})[0])
 
 
 if __name__ == "__main__":

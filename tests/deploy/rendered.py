@@ -22,6 +22,8 @@ KUSTOMIZE = ROOT / "deploy/kubernetes"
 CHART = ROOT / "deploy/helm/federation-agent"
 VALUES = Path(__file__).resolve().parent / "values"
 RELEASES = ("1.27", "1.37")
+# Until it does, what is in gravitee.yml cannot be tried.
+READS_FILES = "`FEDERATION_AGENT_CONFIG`" in (ROOT / "docs/settings.md").read_text()
 KUBECTL = os.environ.get("KUBECTL") or shutil.which("kubectl")
 
 

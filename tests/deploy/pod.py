@@ -258,4 +258,6 @@ class Run(unittest.TestCase):
 if __name__ == "__main__":
     if why_not():
         print(f"pod: did not run: {why_not()}", file=sys.stderr)
+    if not rendered.READS_FILES:
+        print("pod: the pod with a gravitee.yml did not run: the agent reads none yet", file=sys.stderr)
     unittest.main()

@@ -218,6 +218,10 @@ class Helm(Promises, unittest.TestCase):
                 helm(values)
             self.assertIn(reason, str(refused.exception), values)
 
+    def test_the_journal_outlives_the_release(self):
+        annotations = one(self.plain(), "PersistentVolumeClaim")["metadata"]["annotations"]
+        self.assertEqual(annotations, {"helm.sh/resource-policy": "keep"})
+
     def test_a_cluster_may_choose_the_user(self):
         objects, _ = helm({"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}})
         left = {"runAsNonRoot", "fsGroupChangePolicy", "seccompProfile"}

@@ -13,6 +13,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use super::metrics::Lines;
 use crate::model::is_plain;
 
 /// The target under which all of this program's events stand.
@@ -91,7 +92,7 @@ impl Logging {
     /// Starts the log of the process, on stderr. An error says that one was started before.
     pub fn start(filter: Filter, style: Style) -> Result<Self, TryInitError> {
         let (filter, handle) = reload::Layer::new(filter.0);
-        tracing_subscriber::registry().with(lines(style, io::stderr).with_filter(filter)).try_init()?;
+        tracing_subscriber::registry().with(lines(style, io::stderr).and_then(Lines).with_filter(filter)).try_init()?;
         Ok(Self { handle })
     }
 

@@ -56,6 +56,7 @@ fn every_file_that_is_linked_to_is_there() {
         "docs/grants.md",
         "iam/README.md",
         "deploy/terraform/README.md",
+        "docs/metrics.md",
     ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();

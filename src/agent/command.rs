@@ -24,6 +24,7 @@ use crate::{
     exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody, Status},
     link::{AskError, Session},
     model::{Class, Error},
+    observe::{self, Ended, Underway},
     provider::Call,
 };
 
@@ -76,6 +77,7 @@ impl Agent {
     /// Carries out `command`, which arrived at `arrived` and is remembered as `key`.
     pub(super) async fn carry_out(self: Arc<Self>, command: Command, key: String, arrived: Instant) {
         let command = Arc::new(command);
+        let under_way = self.settings.recorder.command(command.body.kind(), arrived);
         let outcome = caught(async {
             let _place = self.lanes.admit(&command.body)?;
             self.within_budget(&command, &key, arrived).await
@@ -103,7 +105,7 @@ impl Agent {
                 Handed::Nobody
             }
         };
-        self.log(&command, arrived, &note, class, &handed, &effect);
+        self.log(&command, under_way, &note, class, &handed, &effect);
         match (effect, handed) {
             (Effect::None, _) => {}
             (Effect::Granted(made), Handed::Taken(session)) => self.told(*made, session, arrived),
@@ -260,11 +262,11 @@ impl Agent {
         if replaced { Handed::Nobody } else { handed }
     }
 
-    /// The one line that every command ends in.
+    /// The one line that every command ends in, and its entry in the books.
     fn log(
         &self,
         command: &Command,
-        arrived: Instant,
+        under_way: Underway,
         note: &str,
         class: Option<Class>,
         handed: &Handed,
@@ -272,16 +274,19 @@ impl Agent {
     ) {
         let taken = matches!(handed, Handed::Taken(_));
         let outcome = match (class, handed, effect) {
-            (Some(_), Handed::Taken(_), _) => "error",
-            (Some(_), _, _) => "error, and nobody took the answer",
-            (None, Handed::Taken(_), _) => "succeeded",
-            (None, _, Effect::None) => "succeeded, and nobody took the answer",
-            (None, Handed::Torn, Effect::Granted(_)) => "succeeded, and nobody can say who has the answer",
-            (None, _, _) => "nobody took the answer; it is undone",
+            (Some(_), Handed::Taken(_), _) => observe::Outcome::Error,
+            (Some(_), _, _) => observe::Outcome::ErrorUnheard,
+            (None, Handed::Taken(_), _) => observe::Outcome::Succeeded,
+            (None, _, Effect::None) => observe::Outcome::SucceededUnheard,
+            (None, Handed::Torn, Effect::Granted(_)) => observe::Outcome::Doubtful,
+            (None, _, _) => observe::Outcome::Undone,
         };
         let (integration, id, kind) = (self.integration(), &command.id, command.body.kind());
         let (api, subscription) = (api_of(&command.body), subscription_of(&command.body));
-        let millis = u64::try_from(arrived.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = under_way.took();
+        under_way.ended(&Ended { id, api, subscription, took, outcome, class, note });
+        let outcome = outcome.says();
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let class = class.map(Class::word);
         if class.is_none() && taken {
             tracing::info!(integration, command = id, kind, api, subscription, millis, outcome, "{kind}: {note}");

@@ -15,6 +15,7 @@ use super::{
 use crate::{
     exchange::{Command, CommandBody, Status},
     link::AskError,
+    observe::{Cause, Job},
 };
 
 /// The plane gives up a job that it hears nothing of for so long.
@@ -66,6 +67,7 @@ pub(super) struct Courier {
     sent: Sent,
     /// What the plane has taken and nobody has written down yet.
     receipts: Receipts,
+    book: Arc<Job>,
 }
 
 /// Why an INGEST failed.
@@ -79,8 +81,8 @@ enum Failure {
 }
 
 impl Courier {
-    pub(super) fn new(agent: Arc<Agent>, job_id: String, end: CancellationToken) -> Self {
-        Self { agent, job_id, end, lost: false, sent: Sent::default(), receipts: Receipts::default() }
+    pub(super) fn new(agent: Arc<Agent>, job_id: String, end: CancellationToken, book: Arc<Job>) -> Self {
+        Self { agent, job_id, end, lost: false, sent: Sent::default(), receipts: Receipts::default(), book }
     }
 
     /// Sends all `items`, then `done`.
@@ -144,6 +146,7 @@ impl Courier {
             let failure = match self.ingest(&batch, false).await {
                 Ok(()) => {
                     self.sent.apis += batch.len();
+                    self.book.taken(batch.len());
                     for item in batch {
                         self.receipts.add(item.api);
                     }
@@ -170,6 +173,7 @@ impl Courier {
             for mut item in batch {
                 item.alone += 1;
                 if item.is_hopeless(&failure) {
+                    self.book.failed(failure.cause(), 1);
                     self.sent.given_up.push((item.api.encoded.id().to_owned(), failure.why()));
                 } else {
                     waiting.push(vec![item]);
@@ -270,6 +274,14 @@ impl Item {
 }
 
 impl Failure {
+    fn cause(&self) -> Cause {
+        match self {
+            Self::Refused(_) => Cause::Refused,
+            Self::Lost => Cause::Lost,
+            Self::Over => Cause::NotSent,
+        }
+    }
+
     fn why(&self) -> String {
         match self {
             Self::Refused(why) => why.clone(),

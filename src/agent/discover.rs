@@ -21,6 +21,7 @@ use super::{
     scout::names,
     shape::shape,
     shutting_down,
+    tally::Tally,
 };
 use crate::{
     exchange::{Discovered, ReplyBody},
@@ -151,11 +152,13 @@ impl Agent {
         let call = Call { id, deadline: Instant::now() + LISTING, cancel: listing.cancel.clone() };
         let mut lister = Lister::begin(self, &self.background, call);
         let mut ids = HashSet::new();
+        let mut tally = Tally::begin("DISCOVER", &self.settings.recorder);
         let ended = loop {
             let find = match lister.next().await {
                 Event::Found(find) => find,
                 Event::Ended(ended) => break ended,
             };
+            tally.found(&find);
             match find {
                 Found::Api(one) if ids.insert(one.api.unique_id.clone()) => {
                     let verdict = view.verdict(&one.api);
@@ -181,6 +184,7 @@ impl Agent {
         {
             let progress = listing.progress.borrow();
             self.tell_list(&ended, &progress.failed, progress.held.len());
+            tally.end(&ended, &progress.failed, self.held_back());
         }
         let useful = ended.is_ok();
         let ended = ended.map_err(|error| (error.class(), error.sentence().to_owned()));

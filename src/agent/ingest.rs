@@ -15,6 +15,7 @@ use crate::{
     exchange::{Limits, ReplyBody, StartedIngest},
     link::State,
     model::{Class, Error},
+    observe::JobOutcome,
     provider::Call,
 };
 
@@ -73,6 +74,8 @@ impl Agent {
             }
         );
         let effect = if total == 0 {
+            // No job comes of it, and whoever looks for the last one is to find this.
+            self.settings.recorder.job(job_id, 0).ended(JobOutcome::Done);
             Effect::None
         } else {
             let prepared = Prepared { job_id: job_id.to_owned(), total, scout, reads: probes.reads, seat };

@@ -17,7 +17,11 @@ use super::{
     patience::dropped,
     scout::{Counts, Pace, Read, Scout, Step, names},
 };
-use crate::{link::Session, model::Error};
+use crate::{
+    link::Session,
+    model::Error,
+    observe::{Cause, Job, JobOutcome},
+};
 
 /// How long a job waits before it reads once more what could not be read.
 const SECOND_TRY: Duration = Duration::from_secs(5);
@@ -65,6 +69,7 @@ struct Feeder {
     most: usize,
     end: CancellationToken,
     fed: Fed,
+    book: Arc<Job>,
 }
 
 impl Jobs {
@@ -90,6 +95,7 @@ impl Agent {
         let Prepared { job_id, total, scout, reads, seat } = job;
         let end = seat.end;
         let most = self.settings.batch_bytes.clamp(UNIT, 1 << 30);
+        let book = Arc::new(self.settings.recorder.job(&job_id, total));
         let (items, taken) = mpsc::channel(self.settings.batch_apis.max(1));
         let feeder = Feeder {
             scout,
@@ -98,6 +104,7 @@ impl Agent {
             most,
             end: end.clone(),
             fed: Fed::default(),
+            book: Arc::clone(&book),
         };
         let feeding = self.tracker.spawn(caught(async move { Ok(feeder.run(reads).await) }));
         // At a shutdown the plane is left a part of its time only: a `done` that never comes costs it five minutes.
@@ -110,7 +117,7 @@ impl Agent {
             () = hurried => {}
         }
         let sending = Arc::clone(&self.jobs.sending).lock_owned().await;
-        let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone());
+        let courier = || Courier::new(Arc::clone(&self), job_id.clone(), end.clone(), Arc::clone(&book));
         let sent = match caught(async { Ok(courier().run(taken).await) }).await {
             Ok(sent) => sent,
             Err(_) => courier().only_done().await,
@@ -118,11 +125,11 @@ impl Agent {
         drop(sending);
         let fed = feeding.await.unwrap_or_else(|lost| Err(dropped(&lost)));
         let fed = fed.unwrap_or_else(|error| Fed { broken: Some(error), ..Fed::default() });
-        self.report(&job_id, total, &fed, &sent, end.is_cancelled());
+        self.report(&job_id, total, &fed, &sent, end.is_cancelled(), &book);
     }
 
     /// The one line that a job ends in.
-    fn report(&self, job: &str, total: u32, fed: &Fed, sent: &Sent, ended: bool) {
+    fn report(&self, job: &str, total: u32, fed: &Fed, sent: &Sent, ended: bool, book: &Job) {
         let integration = self.integration();
         let missing: Vec<String> =
             fed.left_out.iter().chain(&sent.given_up).map(|(id, why)| format!("{id} ({why})")).collect();
@@ -130,6 +137,9 @@ impl Agent {
         let cut = fed.counts.matched.saturating_sub(apis + gone + missing.len());
         let (given_up, skipped, failed) = (sent.given_up.len(), fed.counts.missing.len(), fed.counts.failed.len());
         let (held_back, let_go) = (fed.counts.held.len(), fed.counts.let_go.len());
+        book.failed(Cause::HeldBack, held_back);
+        book.failed(Cause::Missing, skipped);
+        book.failed(Cause::NotSent, cut);
         if let_go > 0 {
             let word = self.settings.guard.plan_loss().word();
             tracing::warn!(
@@ -141,9 +151,11 @@ impl Agent {
             );
         }
         if held_back == 0 && missing.is_empty() && cut == 0 && sent.acknowledged && fed.broken.is_none() && !ended {
+            book.ended(JobOutcome::Done);
             tracing::info!(integration, job, total, apis, gone, skipped, failed, "ingest done");
             return;
         }
+        book.ended(if ended { JobOutcome::EndedEarly } else { JobOutcome::Incomplete });
         let mut words = Vec::new();
         if held_back > 0 {
             words.push(guard::held_back(&fed.counts.held));
@@ -232,16 +244,23 @@ impl Feeder {
                 self.scout.counts.matched -= 1;
                 self.scout.counts.held.push(loss);
             }
-            Read::Gone(id) => self.fed.gone.push(id),
-            Read::Denied(id, error) | Read::Broken(id, error) => {
-                self.fed.left_out.push((id, error.sentence().to_owned()));
+            Read::Gone(id) => {
+                self.book.failed(Cause::Gone, 1);
+                self.fed.gone.push(id);
             }
-            Read::TooLong(id) => self.fed.left_out.push((id, "it fits in no message".to_owned())),
+            Read::Denied(id, error) => self.leave_out(id, error.sentence(), Cause::Denied),
+            Read::Broken(id, error) => self.leave_out(id, error.sentence(), Cause::Bug),
+            Read::TooLong(id) => self.leave_out(id, "it fits in no message", Cause::TooLong),
             Read::Later(listed, error) => match later {
                 Some(later) => later.push(*listed),
-                None => self.fed.left_out.push((listed.api.id, error.sentence().to_owned())),
+                None => self.leave_out(listed.api.id, error.sentence(), Cause::Unreadable),
             },
         }
+    }
+
+    fn leave_out(&mut self, id: String, why: &str, cause: Cause) {
+        self.book.failed(cause, 1);
+        self.fed.left_out.push((id, why.to_owned()));
     }
 
     /// Waits for room, then hands `api` to the courier. Back-pressure begins here.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::{exchange::CommandBody, model::Error, provider::Call};
+use crate::{exchange::CommandBody, model::Error, observe::Recorder, provider::Call};
 
 /// SUBSCRIBE and UNSUBSCRIBE that talk to the gateway at once.
 const RUNNING: usize = 16;
@@ -29,6 +29,7 @@ pub(super) struct Lanes {
     running: Arc<Semaphore>,
     settling: Arc<Semaphore>,
     locks: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
+    recorder: Recorder,
 }
 
 /// The right to work on a subscription's grant; held until what was made is delivered or undone.
@@ -38,13 +39,15 @@ pub(super) struct Turn {
 }
 
 impl Lanes {
-    pub(super) fn new() -> Self {
+    /// Empty ones; `recorder` is told of who waits.
+    pub(super) fn new(recorder: Recorder) -> Self {
         Self {
             subscriptions: Arc::new(Semaphore::new(SUBSCRIPTIONS)),
             others: Arc::new(Semaphore::new(OTHERS)),
             running: Arc::new(Semaphore::new(RUNNING)),
             settling: Arc::new(Semaphore::new(SETTLING as usize)),
             locks: Mutex::default(),
+            recorder,
         }
     }
 
@@ -64,6 +67,7 @@ impl Lanes {
 
     /// Waits, within `call`, until no other command works on `subscription` and the gateway may be talked to.
     pub(super) async fn turn(&self, subscription: &str, call: &Call) -> Result<Turn, Error> {
+        let _waiting = self.recorder.waiting();
         let lock = self.lock_of(subscription);
         let turn = async {
             let subscription = lock.lock_owned().await;

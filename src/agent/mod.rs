@@ -22,6 +22,7 @@ mod scout;
 mod settle;
 mod shape;
 mod subscribe;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -127,7 +128,6 @@ impl Agent {
         journal: Journal,
     ) -> Arc<Self> {
         Arc::new(Self {
-            settings,
             provider,
             sessions,
             journal,
@@ -136,10 +136,11 @@ impl Agent {
             draining: CancellationToken::new(),
             give_up: CancellationToken::new(),
             once: Mutex::default(),
-            lanes: lanes::Lanes::new(),
+            lanes: lanes::Lanes::new(settings.recorder.clone()),
             listing: Mutex::default(),
             jobs: job::Jobs::default(),
             settling: Mutex::default(),
+            settings,
             health: watch::Sender::new(None),
             held_back: AtomicUsize::new(0),
         })
@@ -197,6 +198,9 @@ impl Receiver for Agent {
         // A command without an id cannot be told from another one without.
         let key = if command.id.is_empty() { uuid::Uuid::new_v4().to_string() } else { command.id.clone() };
         let seen = self.once().arrive(&key, &session);
+        if !matches!(seen, once::Seen::New) {
+            self.settings.recorder.delivered_again();
+        }
         let again: Reply = match seen {
             once::Seen::New => {
                 let agent = Arc::clone(&self);

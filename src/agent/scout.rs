@@ -18,6 +18,7 @@ use super::{
     guard::{Packed, Verdict, View},
     patience::{Event, Lister, patient},
     shape::shape,
+    tally::Tally,
 };
 use crate::{
     exchange::EncodedApi,
@@ -40,6 +41,7 @@ pub(super) struct Scout {
     job_id: String,
     cancel: CancellationToken,
     _stop: DropGuard,
+    tally: Tally,
     list: Option<Lister>,
     /// The ids that are asked for and were not found yet; `None`: all.
     wanted: Option<HashSet<String>>,
@@ -132,6 +134,7 @@ impl Scout {
             job_id: job_id.to_owned(),
             _stop: cancel.clone().drop_guard(),
             cancel,
+            tally: Tally::begin("START_INGEST", &agent.settings.recorder),
             list: Some(list),
             wanted: (!api_ids.is_empty()).then(|| api_ids.iter().cloned().collect()),
             seen: HashSet::new(),
@@ -183,6 +186,7 @@ impl Scout {
     }
 
     fn take(&mut self, found: Found) {
+        self.tally.found(&found);
         match found {
             Found::Api(listed) => {
                 let verdict = self.view.verdict(&listed.api);
@@ -219,6 +223,7 @@ impl Scout {
 
     fn list_ended(&mut self, ended: &Result<(), Error>) {
         self.agent.tell_list(ended, &self.counts.failed, self.losing.len());
+        self.tally.end(ended, &self.counts.failed, self.agent.held_back());
         let mut missing: Vec<String> = self.wanted.take().into_iter().flatten().collect();
         missing.sort_unstable();
         if ended.is_ok() && !missing.is_empty() {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::VERSION,
+    config,
     exit::{Exit, Stop},
     gateways::{self, Gateway, Ready},
     start::{self, Habit, Signals},
@@ -14,9 +15,12 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    observe::{Board, Server},
+    observe::{
+        Board, Recorder, Server,
+        status::{Configured, Identity},
+    },
     provider::{self, Call, Provider},
-    settings::{Connector, Environment, Process},
+    settings::{self, Connector, Environment, Process, Source},
 };
 
 /// The variable that says where `/livez` and `/readyz` are served.
@@ -27,14 +31,31 @@ const IDENTIFY: Duration = Duration::from_secs(30);
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
-    let _logging = start::log(&ready.process, environment, Habit::Agent)?;
+    let logging = start::log(&ready.process, environment, Habit::Agent)?;
     tell(&ready.connector, &ready.gateways, &ready.warnings);
+    let board = Board::new();
+    board.tell_configuration(configured(environment));
+    board.tell_warnings(logging.warnings());
     let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
     let runtime = start::runtime()?;
-    let exit = runtime.block_on(serve(ready, begun, asked_to_listen));
+    let exit = runtime.block_on(serve(ready, board, begun, asked_to_listen));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
     exit
+}
+
+/// What is set, masked, for the status page.
+fn configured(environment: &Environment) -> Vec<Configured> {
+    let settings = settings::explain(environment, &config::tables()).settings.into_iter();
+    let set = settings.filter_map(|setting| {
+        let source = match setting.source {
+            Source::Variable => "variable".to_owned(),
+            Source::File(path) => format!("file {path}"),
+            Source::Default | Source::Unset => return None,
+        };
+        Some(Configured { name: setting.variable, value: setting.value.unwrap_or_default(), source })
+    });
+    set.collect()
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
@@ -44,31 +65,34 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
         // Users, passwords and queries are no part of it: the settings refuse them.
         tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));
     }
-    for Gateway { integration, provider, .. } in gateways {
+    for Gateway { integration, provider, recorder } in gateways {
         let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
         tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
-        for line in provider.describe() {
+        let lines = provider.describe();
+        for line in &lines {
             tracing::info!(integration = integration.id, "{line}");
         }
+        recorder.describe(title, lines);
     }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
 }
 
-async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
+async fn serve(ready: Ready, board: Board, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
     let Ready { process, connector, network, gateways, .. } = ready;
     let mut signals = Signals::take()?;
-    let (board, shutdown) = (Board::new(), CancellationToken::new());
+    let shutdown = CancellationToken::new();
     listen(&process, asked_to_listen, &board, &shutdown).await?;
     let count = gateways.len();
     let identities: Vec<_> =
-        gateways.iter().map(|gateway| (gateway.integration.id.clone(), Arc::clone(&gateway.provider))).collect();
+        gateways.iter().map(|gateway| (gateway.recorder.clone(), Arc::clone(&gateway.provider))).collect();
     let journal = Journal::at(&process.data_dir);
-    tokio::spawn(tell_journal(journal.clone()));
+    board.watch_journal(Arc::new(journal.clone()));
+    tokio::spawn(tell_journal(journal.clone(), board.clone()));
     let running = Running::start(&connector, &process, &network, gateways, &journal, &board)?;
-    for (integration, provider) in identities {
-        tokio::spawn(identify(integration, provider, shutdown.clone()));
+    for (recorder, provider) in identities {
+        tokio::spawn(identify(recorder, provider, shutdown.clone()));
     }
     let all_connected = running.all_connected();
     tokio::spawn(async move {
@@ -97,26 +121,34 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
 }
 
 /// Says where the journal is, and whether it outlives this process. Beside everything else: no disk holds up the start.
-async fn tell_journal(journal: Journal) {
+async fn tell_journal(journal: Journal, board: Board) {
     journal.look().await;
     let line = journal.describe().await;
     tracing::info!("{line}");
+    board.tell_journal(line);
 }
 
 /// Says who the agent is in a gateway: wrong credentials must be seen before the first command. Beside everything else:
 /// nothing waits for it.
-async fn identify(integration: String, provider: Arc<dyn Provider>, shutdown: CancellationToken) {
+async fn identify(recorder: Recorder, provider: Arc<dyn Provider>, shutdown: CancellationToken) {
     let call = Call { id: "start".into(), deadline: Instant::now() + IDENTIFY, cancel: shutdown.clone() };
     let lines = provider.identify(&call).await;
     if shutdown.is_cancelled() {
         return;
     }
+    let integration = recorder.integration();
+    let mut identities = Vec::new();
     for line in lines {
+        identities.push(Identity {
+            known: line.is_ok(),
+            says: line.as_ref().map_or_else(|error| error.sentence().to_owned(), Clone::clone),
+        });
         match line {
             Ok(line) => tracing::info!(integration, "{line}"),
             Err(error) => tracing::warn!(integration, "{error}"),
         }
     }
+    recorder.identified(identities);
 }
 
 /// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does

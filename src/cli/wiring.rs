@@ -73,6 +73,7 @@ impl Running {
         let mut links = Vec::new();
         let guard = guard(process, journal);
         for Gateway { integration, provider, recorder } in gateways {
+            board.enlist(recorder.clone());
             let (tell, states) = link::states();
             let guard = guard.clone();
             let settings = AgentSettings {

@@ -110,13 +110,18 @@ impl fmt::Debug for Files {
 
 impl Store for Files {
     fn read_all(&self, integration: &str) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        self.visit(integration, &mut |page| found.push(page))?;
+        Ok(found)
+    }
+
+    fn visit(&self, integration: &str, show: &mut dyn FnMut(Found)) -> io::Result<()> {
         let folder = self.0.journal.join(encode(integration));
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
-        let mut found = Vec::new();
         for entry in entries {
             let file = entry?.file_name();
             let Some(page) = file.to_str().and_then(|name| name.strip_suffix(ENDING)) else { continue };
@@ -129,13 +134,13 @@ impl Store for Files {
                 let records = record::read(text.as_ref().ok()?).ok()?;
                 records.first().map(|record| record.subscription.clone()).filter(|id| encode(id) == page)
             });
-            found.push(Found {
+            show(Found {
                 name: subscription.map(|subscription| Name { integration: integration.to_owned(), subscription }),
                 place: path.display().to_string(),
                 text,
             });
         }
-        Ok(found)
+        Ok(())
     }
 
     fn take(&self, name: &Name) -> io::Result<Option<Box<dyn Sheet>>> {

@@ -6,6 +6,7 @@
 //! that cannot be read or written never stops anybody: what cannot be read is put aside under another name, what cannot
 //! be written goes on in memory until it can, and the log says what that costs.
 
+mod census;
 mod disk;
 mod files;
 mod held;

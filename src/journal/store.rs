@@ -18,6 +18,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Every page of `integration`, as it stands, without holding it: the last line may be half written.
     fn read_all(&self, integration: &str) -> io::Result<Vec<Found>>;
 
+    /// Shows every page of `integration`, one after the other, so that no two of them are in memory.
+    fn visit(&self, integration: &str, look: &mut dyn FnMut(Found)) -> io::Result<()> {
+        self.read_all(integration)?.into_iter().for_each(look);
+        Ok(())
+    }
+
     /// Takes the page for writing, making it if need be; `None` while somebody else, in whatever process, has it.
     fn take(&self, name: &Name) -> io::Result<Option<Box<dyn Sheet>>>;
 }

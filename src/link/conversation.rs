@@ -21,6 +21,7 @@ use super::{
 use crate::{
     exchange::{self, Command, CommandBody, DecodeError, Message, Reply, ReplyBody, Status},
     model::Error,
+    observe::Recorder,
 };
 
 /// How long a peer may take to answer our close.
@@ -53,6 +54,7 @@ pub(super) struct Conversation<'a, 'b> {
     pub(super) life: &'a mut Life<'b>,
     pub(super) shutdown: &'a CancellationToken,
     pub(super) load: &'a Load,
+    pub(super) recorder: &'a Recorder,
 }
 
 /// Why the session ends, and the code to close with; `None` when nobody is there to read it.
@@ -269,6 +271,9 @@ impl Conversation<'_, '_> {
                 }
             },
         };
+        if let Some(why) = &reply.error {
+            self.recorder.turned_away(&shown(command.body.kind()), &shown(&command.id), why);
+        }
         let limits = &self.settings.connector.limits;
         let encoded = exchange::encode(&Message::Reply(reply), limits).or_else(|error| match command.body {
             // Without an answer the plane throws the agent out: the detail is not worth that.

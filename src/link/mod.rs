@@ -146,7 +146,7 @@ impl Link {
 
     /// Connects, and connects again, until `shutdown`; then closes with 1000. Whoever shuts down has drained before.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut life = Life::new(&self.states, &self.settings.integration_id);
+        let mut life = Life::new(&self.states, &self.settings.integration_id, &self.recorder);
         let mut pace = Pace::new(self.settings.retry, self.seed);
         let mut turn = 0_usize;
         loop {
@@ -195,7 +195,8 @@ impl Link {
             Err(error) => return Ending { end: End::Failed(error), lived: None },
         };
         let (settings, receiver, detail) = (&self.settings, &self.receiver, self.detail.as_ref());
-        Conversation { settings, endpoint, receiver, detail, life, shutdown, load: &self.load }.hold(wire).await
+        let (load, recorder) = (&self.load, &self.recorder);
+        Conversation { settings, endpoint, receiver, detail, life, shutdown, load, recorder }.hold(wire).await
     }
 
     /// The way in: connection, TLS, upgrade, each with its own time limit.

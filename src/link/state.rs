@@ -10,6 +10,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
 use super::{Endpoint, Session, policy::End};
+use crate::observe::{Parting, Recorder};
 
 /// How often a link that cannot connect, for always the same reasons, says so again.
 const REMINDER: Duration = Duration::from_mins(10);
@@ -60,6 +61,7 @@ pub fn states() -> (watch::Sender<State>, watch::Receiver<State>) {
 pub(super) struct Life<'a> {
     states: &'a watch::Sender<State>,
     integration: &'a str,
+    recorder: &'a Recorder,
     /// Since when it has not been connected: for people, and for counting.
     lost: (SystemTime, Instant),
     /// Whether there ever was a session.
@@ -78,9 +80,9 @@ struct Outage {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(states: &'a watch::Sender<State>, integration: &'a str) -> Self {
+    pub(super) fn new(states: &'a watch::Sender<State>, integration: &'a str, recorder: &'a Recorder) -> Self {
         let lost = (SystemTime::now(), Instant::now());
-        Self { states, integration, lost, was_connected: false, brief: 0, outage: Outage::default() }
+        Self { states, integration, recorder, lost, was_connected: false, brief: 0, outage: Outage::default() }
     }
 
     /// A try begins.
@@ -91,6 +93,7 @@ impl<'a> Life<'a> {
         } else {
             debug!(integration = self.integration, %endpoint, try_number = self.outage.tries, "connecting to the plane");
         }
+        self.recorder.connecting(&endpoint.to_string());
         self.states.send_replace(State::Connecting { endpoint: endpoint.to_string() });
     }
 
@@ -111,6 +114,7 @@ impl<'a> Life<'a> {
         } else {
             self.outage = Outage::default();
         }
+        self.recorder.connected();
         self.states.send_replace(State::Connected { since: SystemTime::now(), session });
     }
 
@@ -128,6 +132,7 @@ impl<'a> Life<'a> {
         // Counts for nothing after `settled`, which makes it nought.
         self.brief = self.brief.saturating_add(1);
         self.lost = (SystemTime::now(), Instant::now());
+        self.recorder.parted(parting(end));
         self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
     }
 
@@ -141,6 +146,7 @@ impl<'a> Life<'a> {
                 info!(integration = self.integration, next_try_in, "{}; connecting again", why(end));
             }
         }
+        self.recorder.parted(parting(end));
         self.states.send_replace(State::Waiting { since: self.lost.0, why: why(end) });
     }
 
@@ -151,6 +157,7 @@ impl<'a> Life<'a> {
             "the plane said good bye for good: this agent stays away and alive. Restart it to connect again, or set \
              gravitee_integration_connector_ws_autoReconnect=true to have it come back by itself"
         );
+        self.recorder.away();
         self.states.send_replace(State::Away { since: self.lost.0 });
     }
 
@@ -166,6 +173,7 @@ impl<'a> Life<'a> {
     /// The end.
     pub(super) fn closed(&mut self) {
         info!(integration = self.integration, "the link is closed");
+        self.recorder.closed();
         self.states.send_replace(State::Closed);
     }
 
@@ -217,6 +225,15 @@ fn why(end: &End) -> String {
         End::GoodBye { reconnect: true } => "the plane said good bye and wants this agent back".to_owned(),
         End::GoodBye { reconnect: false } => "the plane said good bye for good".to_owned(),
         End::Shutdown => "this agent is shutting down".to_owned(),
+    }
+}
+
+fn parting(end: &End) -> Parting {
+    match end {
+        End::Failed(error) => Parting::Failed(error.class()),
+        End::GoodBye { reconnect: true } => Parting::GoodBye,
+        End::GoodBye { reconnect: false } => Parting::GoodByeForGood,
+        End::Shutdown => Parting::Shutdown,
     }
 }
 

@@ -1,19 +1,53 @@
-//! Where every integration stands: written by whoever holds the links, read by `/readyz`.
+//! What the process knows of itself: where every integration stands, for `/readyz`, and all that its recorders have taken
+//! down, for the metrics and the status page.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
 use serde::Serialize;
 
-use super::status::Status;
+use super::{
+    ledger::{Ledger, Sampler},
+    metrics::{Scrape, VERSION},
+    recorder::{Recorder, moment},
+    status::{Configured, IntegrationStatus, Status},
+    warnings::Warnings,
+};
 
 /// The board on which the integrations stand. Cheap to clone; all clones are the same board.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Board {
     rows: Arc<Mutex<BTreeMap<String, Row>>>,
+    told: Arc<Mutex<Told>>,
+    sampler: Sampler,
+    started: SystemTime,
+}
+
+/// What the board was told besides.
+#[derive(Default)]
+struct Told {
+    /// In the order of the settings.
+    recorders: Vec<Recorder>,
+    journal: String,
+    configuration: Vec<Configured>,
+    warnings: Warnings,
+}
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Told").field("recorders", &self.recorders).finish_non_exhaustive()
+    }
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        let (rows, told, sampler) = (Arc::default(), Arc::default(), Sampler::default());
+        Self { rows, told, sampler, started: SystemTime::now() }
+    }
 }
 
 /// Where one integration stands.
@@ -51,7 +85,7 @@ struct Entry {
 }
 
 impl Board {
-    /// An empty one.
+    /// An empty one, of a process that starts now.
     pub fn new() -> Self {
         Self::default()
     }
@@ -87,9 +121,102 @@ impl Board {
         !rows.is_empty() && rows.values().all(|row| row.standing.connected)
     }
 
-    /// Everything that the status page shows.
+    /// What `recorder` takes down is shown from now on, after those that were enlisted before.
+    pub fn enlist(&self, recorder: Recorder) {
+        self.told().recorders.push(recorder);
+    }
+
+    /// The journal's numbers are read from `ledger` from now on.
+    pub fn watch_journal(&self, ledger: Arc<dyn Ledger>) {
+        self.sampler.watch(ledger);
+    }
+
+    /// Where the journal lies and whether that lasts, as a sentence.
+    pub fn tell_journal(&self, says: String) {
+        self.told().journal = says;
+    }
+
+    /// The settings that are set, masked, in the order of the tables.
+    pub fn tell_configuration(&self, configuration: Vec<Configured>) {
+        self.told().configuration = configuration;
+    }
+
+    /// The last warnings of the log are those of `warnings` from now on.
+    pub fn tell_warnings(&self, warnings: Warnings) {
+        self.told().warnings = warnings;
+    }
+
+    /// When the process started.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// Every metric, in the format that [`METRICS_TYPE`](super::METRICS_TYPE) names. Waits a moment for the journal, when
+    /// it is time to read it again.
+    pub async fn metrics_text(&self) -> String {
+        let recorders = self.told().recorders.clone();
+        self.sampler.refreshed(names(&recorders)).await;
+        let (sampler, ready, started) = (self.sampler.clone(), self.is_ready(), self.started);
+        Scrape { recorders, sampler, ready, started }.text()
+    }
+
+    /// Everything that the status page shows. What it tells of the journal is as it was read last; when that is long ago,
+    /// it is read again meanwhile.
     pub fn status(&self) -> Status {
-        Status { ready: self.is_ready(), ..Status::default() }
+        let (recorders, journal, configuration, warnings) = {
+            let told = self.told();
+            (told.recorders.clone(), told.journal.clone(), told.configuration.clone(), told.warnings.clone())
+        };
+        drop(self.sampler.refresh(names(&recorders)));
+        Status {
+            version: VERSION.to_owned(),
+            started: moment(self.started),
+            now: moment(SystemTime::now()),
+            ready: self.is_ready(),
+            journal,
+            journal_trouble: self.sampler.ledger().and_then(|ledger| ledger.trouble()),
+            integrations: recorders.iter().map(|recorder| self.of_one(recorder)).collect(),
+            warnings: warnings.all(),
+            configuration,
+        }
+    }
+
+    fn of_one(&self, recorder: &Recorder) -> IntegrationStatus {
+        let id = recorder.integration();
+        let standing = self.standing(id);
+        let read = self.sampler.read(id);
+        let calls = recorder.calls().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
+        let (grants, grants_as_of) = match read {
+            Some((census, at)) => {
+                let grants = census.grants.into_iter().map(|(state, count)| (state.to_owned(), count)).collect();
+                (grants, Some(moment(at)))
+            }
+            None => (BTreeMap::new(), None),
+        };
+        let pages = recorder.pages();
+        IntegrationStatus {
+            id: id.to_owned(),
+            provider: recorder.provider().to_owned(),
+            title: pages.title.clone(),
+            connected: standing.as_ref().is_some_and(|standing| standing.connected),
+            since: moment(standing.as_ref().map_or(self.started, |standing| standing.since)),
+            why: standing.and_then(|standing| standing.why),
+            endpoint: pages.link.endpoint.clone(),
+            sessions_lost: pages.link.ended.values().sum(),
+            gateway: pages.gateway.clone(),
+            identities: pages.identities.clone(),
+            commands: pages.commands.recent.iter().cloned().collect(),
+            commands_under_way: pages.commands.in_flight.iter().sum(),
+            discovery: pages.lists.found.clone(),
+            ingest: pages.jobs.newest(),
+            grants,
+            grants_as_of,
+            calls,
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn report(&self) -> Report {
@@ -106,6 +233,10 @@ impl Board {
             .collect();
         Report { ready: !integrations.is_empty() && integrations.iter().all(|entry| entry.connected), integrations }
     }
+}
+
+fn names(recorders: &[Recorder]) -> Vec<String> {
+    recorders.iter().map(|recorder| recorder.integration().to_owned()).collect()
 }
 
 #[cfg(test)]

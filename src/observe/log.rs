@@ -13,6 +13,7 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
+use super::{metrics::Lines, warnings::Warnings};
 use crate::model::is_plain;
 
 /// The target under which all of this program's events stand.
@@ -46,6 +47,7 @@ pub enum Style {
 #[derive(Debug, Clone)]
 pub struct Logging {
     handle: reload::Handle<Targets, Registry>,
+    warnings: Warnings,
 }
 
 impl Filter {
@@ -91,8 +93,17 @@ impl Logging {
     /// Starts the log of the process, on stderr. An error says that one was started before.
     pub fn start(filter: Filter, style: Style) -> Result<Self, TryInitError> {
         let (filter, handle) = reload::Layer::new(filter.0);
-        tracing_subscriber::registry().with(lines(style, io::stderr).with_filter(filter)).try_init()?;
-        Ok(Self { handle })
+        let warnings = Warnings::new();
+        tracing_subscriber::registry()
+            .with(lines(style, io::stderr).and_then(Lines).with_filter(filter))
+            .with(warnings.layer())
+            .try_init()?;
+        Ok(Self { handle, warnings })
+    }
+
+    /// The last warnings and errors, whatever was let into the log.
+    pub fn warnings(&self) -> Warnings {
+        self.warnings.clone()
     }
 
     /// Logs by `filter` from now on.
@@ -243,7 +254,7 @@ mod tests {
     fn the_level_can_be_changed_while_running() {
         let sink = Sink::default();
         let (filter, handle) = reload::Layer::new("warn".parse::<Filter>().unwrap().0);
-        let logging = Logging { handle };
+        let logging = Logging { handle, warnings: Warnings::new() };
         let subscriber = tracing_subscriber::registry().with(lines(Style::Json, sink.clone()).with_filter(filter));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "federation_agent::test", "before");

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Board, page::PAGE};
+use super::{Board, METRICS_TYPE, page::PAGE};
 
 /// Connections served at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
@@ -70,10 +70,7 @@ impl Server {
             let board = board.clone();
             tokio::spawn(async move {
                 let _place = place;
-                let service = service_fn(|request| {
-                    let response = answer(&request, &board);
-                    async { Ok::<_, Infallible>(response) }
-                });
+                let service = service_fn(async |request| Ok::<_, Infallible>(answer(&request, &board).await));
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD)
@@ -86,14 +83,17 @@ impl Server {
     }
 }
 
-fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
+async fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
     let (status, body) = match request.uri().path() {
-        "/" | "/status" | "/livez" | "/readyz" if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+        "/" | "/status" | "/metrics" | "/livez" | "/readyz"
+            if !matches!(*request.method(), Method::GET | Method::HEAD) =>
+        {
             let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &serde_json::json!({"error": "GET or HEAD only"}));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         "/" => return page(),
+        "/metrics" => return metrics(board.metrics_text().await),
         "/status" => (StatusCode::OK, serde_json::to_value(board.status()).unwrap_or_default()),
         "/livez" => (StatusCode::OK, serde_json::json!({"alive": true, "tasks": tasks()})),
         "/readyz" => {
@@ -104,10 +104,16 @@ fn answer(request: &Request<Incoming>, board: &Board) -> Response<Full<Bytes>> {
         }
         _ => (
             StatusCode::NOT_FOUND,
-            serde_json::json!({"error": "not found", "paths": ["/", "/status", "/livez", "/readyz"]}),
+            serde_json::json!({"error": "not found", "paths": ["/", "/status", "/metrics", "/livez", "/readyz"]}),
         ),
     };
     json(status, &body)
+}
+
+fn metrics(text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(METRICS_TYPE));
+    response
 }
 
 fn page() -> Response<Full<Bytes>> {

@@ -321,6 +321,8 @@ async fn discover_lists_it_and_log_and_health_name_it() {
     let detail = health.borrow().clone().unwrap();
     assert!(detail.starts_with("1 API is held back from ingests"), "{detail}");
     assert_eq!(rig.agent.held_back(), 1);
+    let held_back = async || recorded::shown(&rig).await.0.discovery.unwrap().held_back;
+    assert_eq!(held_back().await, 1, "the metrics and the status page name them too");
 
     // An ingest of others does not hide it; one that finds it well again does.
     assert_eq!(ingest(&rig, &["users"]).await, ["users"]);
@@ -328,6 +330,7 @@ async fn discover_lists_it_and_log_and_health_name_it() {
     shelf.lock().unwrap().insert("orders", vec!["gold"]);
     ingest(&rig, &["users"]).await;
     assert_eq!((rig.agent.held_back(), health.borrow().clone()), (0, None));
+    assert_eq!(held_back().await, 0);
 }
 
 #[tokio::test(start_paused = true)]

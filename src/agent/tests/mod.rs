@@ -9,6 +9,7 @@ mod gateway;
 mod guard;
 mod ingest;
 mod log;
+mod recorded;
 mod settle;
 mod shape;
 mod subscribe;

@@ -1,3 +1,4 @@
+mod census;
 mod faults;
 mod files;
 mod flaky;

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     model::{Class, Error},
+    observe::CallOutcome,
     provider::Call,
 };
 
@@ -111,6 +112,7 @@ impl Target {
                 if refused.as_ref() == Some(&credentials) {
                     return Ok((credentials, None));
                 }
+                let _queued = self.recorder.queued();
                 let place = self.bucket.enter(&self.region, operation.haste).await;
                 Ok::<_, Error>((credentials, place))
             };
@@ -123,19 +125,21 @@ impl Target {
                 }
                 Ok(Ok((credentials, Some(_place)))) => {
                     let started = Instant::now();
-                    self.counts.add(operation.name);
+                    let calling = self.recorder.calling(operation.name);
                     crate::faultpoint::reached(&format!("call:{}:before", operation.name)).await;
                     // Boxed: the SDK's futures are large, and many may be waiting.
                     let answer = self.attempt(call, operation, &asked, Box::pin(send())).await;
                     crate::faultpoint::reached(&format!("call:{}:after", operation.name)).await;
                     match answer {
                         Ok(Ok(output)) => {
+                            calling.ended(CallOutcome::Good);
                             self.log(call, operation, attempt, started, None, "ok");
                             return Ok(output);
                         }
                         Ok(Err(error)) => {
                             let failed = self.vault.advise(failure::of_sdk(&error, &asked));
                             let status = failure::status_of(&error);
+                            calling.ended(CallOutcome::Failed(failed.class()));
                             self.log(call, operation, attempt, started, status, failed.class().word());
                             if failed.cause == Cause::Credentials {
                                 self.vault.refused(&credentials).await;
@@ -145,6 +149,7 @@ impl Target {
                             failed
                         }
                         Err(given_up) => {
+                            calling.ended(of_given_up(&given_up));
                             self.log(call, operation, attempt, started, None, "given up");
                             given_up
                         }
@@ -161,7 +166,7 @@ impl Target {
             }
             let delay = delay(attempt, rand::random());
             if let Class::Throttled(after) = failed.class() {
-                self.bucket.pause(after.unwrap_or(delay).min(LONGEST_PAUSE));
+                self.recorder.throttled(self.bucket.pause(after.unwrap_or(delay).min(LONGEST_PAUSE)));
             }
             if !renew && !may_repeat(operation.repeats, &failed, attempt) {
                 return Err(failed);
@@ -242,6 +247,14 @@ pub(super) async fn within<T>(call: &Call, what: &str, work: impl Future<Output 
         done = work => Ok(done),
         () = call.cancel.cancelled() => Err(Error::unavailable(format!("{what} was given up: nobody waits for it any more"))),
         () = sleep_until(call.deadline) => Err(Error::unavailable(format!("{what} did not come about in the time for this command"))),
+    }
+}
+
+/// What a call that has no answer counts as: ours to give up, or the gateway's to be late.
+fn of_given_up(failed: &Failure) -> CallOutcome {
+    match failed.cause {
+        Cause::Cancelled | Cause::OutOfTime => CallOutcome::GivenUp,
+        _ => CallOutcome::Failed(failed.class()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -24,7 +24,10 @@ use super::{
     pace::{Bucket, Quota},
     vault::{FromVault, Vault},
 };
-use crate::{model::Error, observe::Recorder};
+use crate::{
+    model::Error,
+    observe::{CallOutcome, Recorder, Tokens},
+};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -44,8 +47,6 @@ pub(super) struct Access {
     pub(super) accounts: Vec<Arc<Account>>,
     /// The account of the credentials themselves; one of `accounts` when no role is configured.
     pub(super) base: Arc<Account>,
-    /// Calls made, by operation.
-    pub(super) counts: Arc<Counts>,
     /// Is told of every call.
     pub(super) recorder: Recorder,
     loaded: OnceCell<SdkConfig>,
@@ -109,24 +110,8 @@ pub(super) struct Target {
     pub(super) vault: Arc<Vault>,
     /// Its pace.
     pub(super) bucket: Arc<Bucket>,
-    /// Calls made, by operation.
-    pub(super) counts: Arc<Counts>,
-}
-
-/// Calls made, by operation.
-#[derive(Debug, Default)]
-pub(super) struct Counts(Mutex<BTreeMap<&'static str, u64>>);
-
-impl Counts {
-    /// One more call of `operation`.
-    pub(super) fn add(&self, operation: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
-    }
-
-    /// All of them, by name.
-    pub(super) fn all(&self) -> Vec<(&'static str, u64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(name, count)| (*name, *count)).collect()
-    }
+    /// Is told of every call.
+    pub(super) recorder: Recorder,
 }
 
 impl Account {
@@ -156,15 +141,7 @@ impl Access {
             let regions = config.regions().into_iter().map(str::to_owned).collect();
             Account::new(AccountConfig { role: None, external_id: None, regions, stages: Vec::new() })
         });
-        Self {
-            config,
-            accounts,
-            base,
-            counts: Arc::default(),
-            recorder,
-            loaded: OnceCell::new(),
-            buckets: Mutex::default(),
-        }
+        Self { config, accounts, base, recorder, loaded: OnceCell::new(), buckets: Mutex::default() }
     }
 
     /// The same with an SDK that is set up already.
@@ -202,7 +179,7 @@ impl Access {
             place: place.into(),
             client,
             vault: ready.vault.clone(),
-            counts: self.counts.clone(),
+            recorder: self.recorder.clone(),
         }
     }
 
@@ -282,19 +259,27 @@ impl Access {
             Err(error) => return Err(Failure { cause: Cause::Credentials, ..Failure::harmless(error) }),
         };
         let sts = aws_sdk_sts::Client::new(&of_sts(&ready.config));
-        self.counts.add("GetCallerIdentity");
+        let calling = self.recorder.calling("GetCallerIdentity");
         let asked =
             Asked { operation: "GetCallerIdentity", right: "sts:GetCallerIdentity", place: "STS", whom: &account.whom };
         let answer = match timeout(IDENTITY, Box::pin(sts.get_caller_identity().send())).await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => {
+                calling.ended(CallOutcome::Good);
+                answer
+            }
             Ok(Err(error)) => {
                 let failed = failure::of_sdk(&error, &asked);
+                calling.ended(CallOutcome::Failed(failed.class()));
                 if failed.cause == Cause::Credentials {
                     ready.vault.refused(&credentials).await;
                 }
                 return Err(ready.vault.advise(failed));
             }
-            Err(_) => return Err(failure::lost(&asked, "no answer in time")),
+            Err(_) => {
+                let lost = failure::lost(&asked, "no answer in time");
+                calling.ended(CallOutcome::Failed(lost.class()));
+                return Err(lost);
+            }
         };
         let number = answer.account.or_else(|| credentials.account_id().map(|id| id.as_str().to_owned()));
         match number {
@@ -321,7 +306,13 @@ impl Access {
             None => Arc::new(Bucket::new(calls_per_second, burst)),
         };
         let key = (number.map(str::to_owned), region.clone());
-        self.buckets.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_insert_with(new).clone()
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |bucket: Arc<Bucket>| {
+            let tokens: Weak<dyn Tokens> = Arc::downgrade(&(Arc::clone(&bucket) as Arc<dyn Tokens>));
+            self.recorder.bucket(number, region.as_deref(), tokens);
+            bucket
+        };
+        buckets.entry(key).or_insert_with(|| told(new())).clone()
     }
 
     async fn ready<'a>(&'a self, account: &'a Arc<Account>) -> &'a Ready {
@@ -334,7 +325,7 @@ impl Access {
                 let assume = Assume {
                     sts: aws_sdk_sts::Client::new(&of_sts(&at(&base.config, &region))),
                     base: base.vault.clone(),
-                    counts: self.counts.clone(),
+                    recorder: self.recorder.clone(),
                     role: role.text.clone(),
                     external_id: account.config.external_id.clone(),
                     session: session_name(&self.config.integration),

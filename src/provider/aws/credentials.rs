@@ -16,13 +16,15 @@ use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
 use super::{
-    client::Counts,
     config::Config,
     failure::{self, Asked, Cause, Failure},
     region::Partition,
     vault::Vault,
 };
-use crate::model::Error;
+use crate::{
+    model::{Class, Error},
+    observe::{CallOutcome, Recorder},
+};
 
 /// How long STS may take to say who we are.
 pub(super) const IDENTITY: Duration = Duration::from_secs(6);
@@ -127,8 +129,8 @@ pub(super) struct Assume {
     pub(super) sts: aws_sdk_sts::Client,
     /// The credentials that it is asked with.
     pub(super) base: Arc<Vault>,
-    /// Calls made, by operation.
-    pub(super) counts: Arc<Counts>,
+    /// Is told of every call.
+    pub(super) recorder: Recorder,
     /// The role's ARN.
     pub(super) role: String,
     /// What its trust policy asks for.
@@ -178,7 +180,7 @@ impl Assume {
 
     /// Asks once.
     async fn assumed(&self) -> Result<Credentials, Refused> {
-        self.counts.add("AssumeRole");
+        let calling = self.recorder.calling("AssumeRole");
         let answer = self
             .sts
             .assume_role()
@@ -197,7 +199,12 @@ impl Assume {
             ),
             disabled: aws_sdk_sts::error::ProvideErrorMetadata::code(&error) == Some("RegionDisabledException"),
             failure: failure::of_sdk(&error, &asked),
-        })?;
+        });
+        calling.ended(match &answer {
+            Ok(_) => CallOutcome::Good,
+            Err(refused) => CallOutcome::Failed(refused.failure.class()),
+        });
+        let answer = answer?;
         let credentials = answer.credentials.ok_or_else(|| Refused {
             denied: false,
             disabled: false,
@@ -217,7 +224,13 @@ impl Assume {
     async fn explained(&self, refused: Refused) -> Error {
         match refused {
             Refused { denied: true, .. } => {
-                let who = match timeout(IDENTITY, self.sts.get_caller_identity().send()).await {
+                let calling = self.recorder.calling("GetCallerIdentity");
+                let told = timeout(IDENTITY, self.sts.get_caller_identity().send()).await;
+                calling.ended(match told {
+                    Ok(Ok(_)) => CallOutcome::Good,
+                    _ => CallOutcome::Failed(Class::Unavailable),
+                });
+                let who = match told {
                     Ok(Ok(answer)) => answer.arn.unwrap_or_else(|| "the agent's own identity".into()),
                     _ => "the agent's own identity".into(),
                 };

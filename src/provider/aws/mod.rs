@@ -51,8 +51,26 @@ use crate::{
 /// How the settings name it.
 pub static KIND: Kind = Kind { name: "aws-api-gateway", title: "AWS API Gateway", keys: &KEYS, build };
 
+/// What AWS may be asked for while the agent runs; a role is assumed only where one is configured.
+const OPERATIONS: [&str; 10] = [
+    "GetCallerIdentity",
+    "GetRestApis",
+    "GetRestApi",
+    "GetStages",
+    "GetUsagePlans",
+    "GetExport",
+    "CreateApiKey",
+    "CreateUsagePlanKey",
+    "DeleteApiKey",
+    "GetApiKeys",
+];
+
 fn build(integration: &Integration, process: &Process, recorder: &Recorder) -> Result<Arc<dyn Provider>, Faults> {
     let config = Config::read(integration, process)?;
+    recorder.operations(&OPERATIONS);
+    if config.accounts.iter().any(|account| account.role.is_some()) {
+        recorder.operations(&["AssumeRole"]);
+    }
     let inner =
         Inner { access: Access::new(config, recorder.clone()), routes: Routes::default(), names: Names::default() };
     Ok(Arc::new(Aws(Arc::new(inner))))
@@ -169,6 +187,6 @@ impl Provider for Aws {
     }
 
     fn calls(&self) -> Vec<(&'static str, u64)> {
-        self.0.access.counts.all()
+        self.0.access.recorder.calls()
     }
 }

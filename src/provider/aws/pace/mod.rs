@@ -18,6 +18,8 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use crate::observe::Tokens;
+
 /// No bucket is refilled slower, in tokens a second: a wait must be a time that a clock can add.
 const SLOWEST: f64 = 0.001;
 /// How many patient calls may be under way at once in one region of a bucket.
@@ -124,7 +126,7 @@ impl Level {
         if self.at > now {
             return Err(self.at);
         }
-        self.tokens = (self.tokens + (now - self.at).as_secs_f64() * self.per_second).min(self.burst);
+        self.tokens = self.tokens(now);
         self.at = now;
         if self.tokens >= 1.0 {
             self.tokens -= 1.0;
@@ -158,12 +160,24 @@ impl Level {
         self.tokens = self.tokens.min(self.burst);
     }
 
-    /// Shuts the bucket until `until`. It opens with one token: a full burst would only be refused again.
-    fn shut(&mut self, until: Instant) {
-        if until > self.at {
-            self.at = until;
-            self.tokens = 1.0;
+    /// Shuts the bucket until `until`, and says how much longer that is than it was shut before. It opens with one token:
+    /// a full burst would only be refused again.
+    fn shut(&mut self, now: Instant, until: Instant) -> Duration {
+        if until <= self.at {
+            return Duration::ZERO;
         }
+        let longer = until - self.at.max(now);
+        self.at = until;
+        self.tokens = 1.0;
+        longer
+    }
+
+    /// What is in it.
+    fn tokens(&self, now: Instant) -> f64 {
+        if self.at > now {
+            return 0.0;
+        }
+        (self.tokens + (now - self.at).as_secs_f64() * self.per_second).min(self.burst)
     }
 }
 
@@ -249,9 +263,18 @@ impl Bucket {
         })
     }
 
-    /// Shuts the bucket for `span`: the gateway said that it is called too often.
-    pub(super) fn pause(&self, span: Duration) {
-        self.level.lock().unwrap_or_else(PoisonError::into_inner).shut(Instant::now() + span);
+    /// Shuts the bucket for `span`: the gateway said that it is called too often. By how much longer than it was shut
+    /// before.
+    pub(super) fn pause(&self, span: Duration) -> Duration {
+        let now = Instant::now();
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).shut(now, now + span)
+    }
+}
+
+impl Tokens for Bucket {
+    fn tokens(&self) -> (f64, f64) {
+        let level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
+        (level.tokens(Instant::now()), level.burst)
     }
 }
 

@@ -97,8 +97,8 @@ async fn a_waiter_that_leaves_takes_nothing() {
 async fn a_shorter_pause_does_not_open_a_longer_one() {
     let mut level = level(10.0, 5.0);
     let now = Instant::now();
-    level.shut(now + Duration::from_secs(9));
-    level.shut(now + Duration::from_secs(1));
+    assert_eq!(level.shut(now, now + Duration::from_secs(9)), Duration::from_secs(9));
+    assert_eq!(level.shut(now, now + Duration::from_secs(1)), Duration::ZERO, "it is shut already");
     assert_eq!(level.take(now + Duration::from_secs(2)), Err(now + Duration::from_secs(9)));
     assert_eq!(level.take(now + Duration::from_secs(9)), Ok(()));
 }

@@ -19,7 +19,7 @@ STATIC_FLAGS := -C target-feature=+crt-static --cfg getrandom_backend="linux_get
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint fmt bench soak audit sbom docker static ministack tools
+.PHONY: help demo test deploy fuzz lint fmt bench soak audit sbom docker static ministack tools
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,7 +43,11 @@ test: ministack ## all tests; says which of them lack their peer (MiniStack, a D
 	fi; \
 	$(CARGO) test --locked --quiet --doc; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked; \
-	else $(CARGO) test --locked --lib --bins --tests; fi
+	else $(CARGO) test --locked --lib --bins --tests; fi; \
+	$(MAKE) --no-print-directory deploy
+
+deploy: ministack ## what is below deploy/: rendered, validated, held to iam/, run as far as can be here
+	tests/deploy/run.sh
 
 fuzz: ## what reads bytes from outside, guided by coverage; FUZZ_SECONDS=60 for each of FUZZ_TARGETS (all)
 	@CARGO="$(CARGO)" tests/fuzz/long.sh
@@ -51,6 +55,7 @@ fuzz: ## what reads bytes from outside, guided by coverage; FUZZ_SECONDS=60 for 
 lint: ## formatting, clippy, documentation; bans, licences and sources of dependencies where cargo-deny is there
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 	@if command -v cargo-deny >/dev/null; then cargo-deny --log-level error check --hide-inclusion-graph bans licenses sources; \
 	else echo "make lint: no cargo-deny: dependencies were not checked ('make tools' or 'cargo install --locked cargo-deny')"; fi

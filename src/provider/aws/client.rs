@@ -23,6 +23,7 @@ use super::{
     http,
     pace::{Bucket, Quota},
     vault::{FromVault, Vault},
+    watch::Watch,
 };
 use crate::{model::Error, observe::Recorder};
 
@@ -48,6 +49,8 @@ pub(super) struct Access {
     pub(super) counts: Arc<Counts>,
     /// Is told of every call.
     pub(super) recorder: Recorder,
+    /// Looks at every answer.
+    pub(super) watch: Arc<Watch>,
     loaded: OnceCell<SdkConfig>,
     buckets: Mutex<Buckets>,
 }
@@ -162,6 +165,7 @@ impl Access {
             base,
             counts: Arc::default(),
             recorder,
+            watch: Arc::default(),
             loaded: OnceCell::new(),
             buckets: Mutex::default(),
         }
@@ -362,11 +366,16 @@ impl Access {
             .await
     }
 
+    /// What the SDK was set up with.
+    pub(super) async fn sdk(&self) -> &SdkConfig {
+        self.loaded().await
+    }
+
     /// What all clients share.
     async fn loaded(&self) -> &SdkConfig {
         self.loaded
             .get_or_init(|| async {
-                let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone());
+                let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone(), Arc::clone(&self.watch));
                 load(&self.config, Some(http)).await
             })
             .await
@@ -426,6 +435,6 @@ fn words(line: &Result<String, Error>) -> &str {
 }
 
 /// The same in `region`.
-fn at(config: &SdkConfig, region: &str) -> SdkConfig {
+pub(super) fn at(config: &SdkConfig, region: &str) -> SdkConfig {
     config.to_builder().region(Region::new(region.to_owned())).build()
 }

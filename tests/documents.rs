@@ -54,6 +54,7 @@ fn every_file_that_is_linked_to_is_there() {
         "docs/security.md",
         "docs/reliability.md",
         "docs/grants.md",
+        "docs/check.md",
     ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();

@@ -130,11 +130,8 @@ fn cut(text: &str) -> String {
 fn moment(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let span = Duration::from_secs(seconds.unsigned_abs());
-    let moment = if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(span)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(span)
-    };
+    let moment =
+        if seconds < 0 { SystemTime::UNIX_EPOCH.checked_sub(span) } else { SystemTime::UNIX_EPOCH.checked_add(span) };
     moment.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 

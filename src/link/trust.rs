@@ -102,10 +102,11 @@ impl ServerCertVerifier for Named {
             }
             Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
                 let last = intermediates.last().unwrap_or(end_entity);
-                Err(Error::InvalidCertificate(Certificate::read(last).map_or(
-                    CertificateError::UnknownIssuer,
-                    |read| CertificateError::Other(OtherError(Arc::new(Unsigned { issuer: read.issuer }))),
-                )))
+                Err(Error::InvalidCertificate(
+                    Certificate::read(last).map_or(CertificateError::UnknownIssuer, |read| {
+                        CertificateError::Other(OtherError(Arc::new(Unsigned { issuer: read.issuer })))
+                    }),
+                ))
             }
             other => other,
         }

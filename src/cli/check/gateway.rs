@@ -34,11 +34,9 @@ pub(super) async fn walk(round: &Round<'_>, section: Section, gateway: &Gateway)
     let open = way_there(round, &section, integration, &doors).await;
     if !doors.is_empty() && !open {
         let says = "not tried: none of the places where it is asked can be reached";
-        for (id, what) in [
-            ("gateway.credentials", "credentials"),
-            ("gateway.identity", "identity"),
-            ("gateway.right", "rights"),
-        ] {
+        for (id, what) in
+            [("gateway.credentials", "credentials"), ("gateway.identity", "identity"), ("gateway.right", "rights")]
+        {
             section.find(id, Verdict::Untried, what, says);
         }
         return;
@@ -65,7 +63,8 @@ async fn way_there(
 ) -> bool {
     let Ready { process, connector, .. } = round.ready;
     let urls = doors.iter().map(|door| door.url.clone()).collect();
-    let network = Network::to_gateways(urls, process.ca_file.clone(), &process.proxy_environment, process.retry.silence);
+    let network =
+        Network::to_gateways(urls, process.ca_file.clone(), &process.proxy_environment, process.retry.silence);
     let network = match network {
         Ok(network) => Arc::new(network),
         // The provider reads the same variables, and has refused what is wrong with them.

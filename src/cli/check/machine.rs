@@ -80,7 +80,9 @@ fn data_folder(folder: &Path) -> Vec<Finding> {
     let lasting = lasting_of(folder);
     let verdict = match lasting {
         Lasting::Machine | Lasting::Volume(_) => Verdict::Good,
-        Lasting::Anonymous | Lasting::Pod | Lasting::Container | Lasting::Memory | Lasting::Unknown => Verdict::Doubtful,
+        Lasting::Anonymous | Lasting::Pod | Lasting::Container | Lasting::Memory | Lasting::Unknown => {
+            Verdict::Doubtful
+        }
     };
     findings.push(Finding::new("disk.lasting", verdict, "data folder lasts", format!("{place} is {lasting}")));
     findings.push(room(folder));
@@ -92,8 +94,10 @@ fn why(folder: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             let there = nearest(folder);
-            let owner = fs::metadata(&there)
-                .map_or_else(|_| String::new(), |of| format!(", which user {} owns (mode {:03o})", of.uid(), of.mode() & 0o777));
+            let owner = fs::metadata(&there).map_or_else(
+                |_| String::new(),
+                |of| format!(", which user {} owns (mode {:03o})", of.uid(), of.mode() & 0o777),
+            );
             let me = fs::metadata("/proc/self").map_or(IMAGE_USER, |of| of.uid());
             format!(
                 "this process is user {me} and may not write in {}{owner}; make it that user's (chown -R {me}; in \
@@ -122,6 +126,7 @@ fn room(folder: &Path) -> Finding {
     let find = |verdict, says: String| Finding::new("disk.space", verdict, "room for data", says);
     match rustix::fs::statvfs(&nearest(folder)) {
         Err(error) => find(Verdict::Untried, format!("not looked at: {error}")),
+        Ok(of) if of.f_blocks == 0 => find(Verdict::Untried, "the file system does not tell".into()),
         Ok(of) => {
             // Some file systems make files as they are needed, and say that there are none.
             let inodes = (of.f_files > 0).then_some(of.f_favail);
@@ -262,7 +267,9 @@ mod tests {
         assert_eq!(memory("33554432\n"), Some(Verdict::Doubtful));
         assert_eq!(memory("134217728\n"), Some(Verdict::Good));
         let files = |soft: &str| {
-            judge_files(&format!("Limit  Soft\nMax open files            {soft}      4096      files\n")).unwrap().verdict
+            judge_files(&format!("Limit  Soft\nMax open files            {soft}      4096      files\n"))
+                .unwrap()
+                .verdict
         };
         assert_eq!(files("128"), Verdict::Doubtful);
         assert_eq!(files("1024"), Verdict::Good);

@@ -106,7 +106,7 @@ impl Names {
         while let Some(at) = rest.find("arn:aws") {
             let (before, arn) = rest.split_at(at);
             let end = arn.find(|c: char| c.is_whitespace() || "`,;\"')".contains(c)).unwrap_or(arn.len());
-            let (arn, after) = arn.split_at(end);
+            let (arn, after) = arn.split_at(arn[..end].trim_end_matches([':', '.']).len());
             hidden.push_str(before);
             match arn.split_once('/') {
                 // Rights name API Gateway's own paths, which everybody has.
@@ -198,10 +198,8 @@ mod tests {
             ("is 10.0.0.7, fd00::7, [fd00::7]:80", "is address-1, address-2, [address-2]:80"),
             ("127.0.0.1:80 and localhost and ::1", "127.0.0.1:80 and localhost and ::1"),
             ("account 123456789012, eu-west-1", "account account-1, eu-west-1"),
-            (
-                "arn:aws:sts::123456789012:assumed-role/boss/me as",
-                "arn:aws:sts::account-1:assumed-role/name-1 as",
-            ),
+            ("arn:aws:sts::123456789012:assumed-role/boss/me as", "arn:aws:sts::account-1:assumed-role/name-1 as"),
+            ("role arn:aws:iam::123456789012:role/boss/me: it is", "role arn:aws:iam::account-1:role/name-1: it is"),
             (
                 "apigateway:GET on arn:aws:apigateway:eu-west-1::/restapis to role",
                 "apigateway:GET on arn:aws:apigateway:eu-west-1::/restapis to role",

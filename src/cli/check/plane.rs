@@ -27,19 +27,21 @@ pub(super) struct Ids {
     pub(super) certificate: &'static str,
 }
 
-const PLANE: Ids = Ids {
-    name: "plane.name",
-    proxy: "plane.proxy",
-    connection: "plane.connection",
-    certificate: "plane.certificate",
-};
+const PLANE: Ids =
+    Ids { name: "plane.name", proxy: "plane.proxy", connection: "plane.connection", certificate: "plane.certificate" };
 
 /// An endpoint of the plane, for one integration.
 pub(super) async fn walk(round: &Round<'_>, section: Section, endpoint: Endpoint, link: LinkSettings) {
     let Ready { connector, network, .. } = round.ready;
     section.heading(format!("plane {endpoint}, for integration {}", link.integration_id));
     let last = if round.greets { Step::Hello } else { Step::Upgrade };
-    let way = Way { ids: &PLANE, of: String::new(), endpoint: &endpoint, dial: network.as_ref(), unchecked: unchecked(connector) };
+    let way = Way {
+        ids: &PLANE,
+        of: String::new(),
+        endpoint: &endpoint,
+        dial: network.as_ref(),
+        unchecked: unchecked(connector),
+    };
     let (tell, mut told) = mpsc::channel::<Tried>(QUEUE);
     let hearing = async {
         let mut reached = None;
@@ -66,10 +68,9 @@ pub(super) async fn walk(round: &Round<'_>, section: Section, endpoint: Endpoint
     let ((), reached) = tokio::join!(probing, hearing);
     if let Some((failed, false)) = reached {
         way.tell_untried(&section, failed);
-        for (step, id, what) in [
-            (Step::Upgrade, "plane.upgrade", "path and token"),
-            (Step::Hello, "plane.hello", "integration (HELLO)"),
-        ] {
+        for (step, id, what) in
+            [(Step::Upgrade, "plane.upgrade", "path and token"), (Step::Hello, "plane.hello", "integration (HELLO)")]
+        {
             if step > failed && (step != Step::Hello || round.greets) {
                 section.find(id, Verdict::Untried, what, format!("not tried: {failed} failed"));
             }
@@ -260,7 +261,8 @@ pub(super) fn own_certificate(connector: &Connector) -> Option<Finding> {
             (Verdict::Bad, format!("it expired {} ago: renew it in the keystore. {about}", roughly(since)))
         }
         Age::Early { until } => {
-            let says = format!("it is not valid yet, but in {}; is this machine's clock right? {about}", roughly(until));
+            let says =
+                format!("it is not valid yet, but in {}; is this machine's clock right? {about}", roughly(until));
             (Verdict::Bad, says)
         }
     };

@@ -3,11 +3,13 @@
 
 use std::fmt::Write as _;
 
+use url::Url;
+
 use super::{
     super::{
         arguments::VERSION,
         exit::Exit,
-        gateways::{self, Gateway, Ready},
+        gateways::{self, Ready},
         terminal::{self, printable},
     },
     Told,
@@ -17,7 +19,7 @@ use super::{
 use crate::{
     journal::is_contained,
     provider::Verdict,
-    settings::{Environment, Proxy, Source, explain},
+    settings::{Environment, Explanation, Source, explain},
 };
 
 /// Settings whose values are names of people or of things that only their owner knows by them.
@@ -26,28 +28,31 @@ const PERSONAL: [&str; 6] = ["username", "alias", "externalId", "accessKeyId", "
 /// Prints it. `ready` is there when the settings are right.
 pub(super) fn print(environment: &Environment, ready: Option<&Ready>, teller: &Teller, with_names: bool) -> Exit {
     let mut names = Names::default();
-    if let Some(ready) = ready {
-        learn(&mut names, ready);
-    }
-    let text = render(environment, ready, teller, (!with_names).then_some(&mut names));
+    let explanation = explain(environment, &gateways::kinds());
+    learn(&mut names, &explanation);
+    let text = render(&explanation, ready, teller, (!with_names).then_some(&mut names));
     terminal::say(text.trim_end());
     teller.exit()
 }
 
-/// The names that the settings tell.
-fn learn(names: &mut Names, ready: &Ready) {
-    for Gateway { integration, .. } in &ready.gateways {
-        names.know(&integration.id, "integration");
-    }
-    for url in &ready.connector.endpoints {
-        names.know(url.host_str().unwrap_or_default().trim_matches(['[', ']']), "host");
-    }
-    if let Proxy::Http { host, .. } = &ready.connector.proxy {
-        names.know(host, "host");
+/// The names that the settings tell, right or wrong.
+fn learn(names: &mut Names, explanation: &Explanation) {
+    for setting in &explanation.settings {
+        let Some(value) = setting.value.as_deref() else { continue };
+        let variable = setting.variable.as_str();
+        if variable.ends_with("_integrationId") {
+            names.know(value, "integration");
+        } else if variable.ends_with("proxy_host") {
+            names.know(value, "host");
+        } else if variable.contains("_endpoints") || variable.ends_with("_endpointUrl") {
+            for url in value.split(',').filter_map(|url| Url::parse(url.trim()).ok()) {
+                names.know(url.host_str().unwrap_or_default().trim_matches(['[', ']']), "host");
+            }
+        }
     }
 }
 
-fn render(environment: &Environment, ready: Option<&Ready>, teller: &Teller, mut names: Option<&mut Names>) -> String {
+fn render(explanation: &Explanation, ready: Option<&Ready>, teller: &Teller, mut names: Option<&mut Names>) -> String {
     let mut hide = |text: &str, quoted: bool| -> String {
         let text = printable(text).replace("```", "'''");
         match &mut names {
@@ -84,7 +89,6 @@ fn render(environment: &Environment, ready: Option<&Ready>, teller: &Teller, mut
             }
         }
     }
-    let explanation = explain(environment, &gateways::kinds());
     let _ = writeln!(text, "\nsettings that are set (secrets are masked)");
     for setting in &explanation.settings {
         let source = match &setting.source {

@@ -24,6 +24,9 @@ use crate::{
 /// How long it may take. What is not done by then is told as such.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The gateways end so long before, so that what they found is told.
+const MARGIN: Duration = Duration::from_secs(5);
+
 /// Makes it, unless it is off. HELLO is not said: the plane would show the integration as connected, and then as another
 /// agent's a moment later.
 ///
@@ -34,9 +37,13 @@ pub(in super::super) async fn at_start(ready: &Ready, cancel: &CancellationToken
     if mode == StartCheck::Off {
         return Ok(());
     }
-    tracing::info!("checking everything before connecting (FEDERATION_AGENT_CHECK), for {} s at most", PATIENCE.as_secs());
+    tracing::info!(
+        "checking everything before connecting (FEDERATION_AGENT_CHECK), for {} s at most",
+        PATIENCE.as_secs()
+    );
     let begun = Instant::now();
-    let round = Round::new(ready, false, cancel.clone());
+    let mut round = Round::new(ready, false, cancel.clone());
+    round.deadline = begun + PATIENCE - MARGIN;
     let (tell, mut told) = mpsc::channel(QUEUE);
     let mut count = Count::default();
     let listening = async {
@@ -48,7 +55,8 @@ pub(in super::super) async fn at_start(ready: &Ready, cancel: &CancellationToken
     };
     let whole = async { tokio::join!(round.go(tell), listening) };
     if timeout_at(begun + PATIENCE, whole).await.is_err() {
-        let says = format!("not everything was tried within {} s; `federation-agent check` has more time", PATIENCE.as_secs());
+        let says =
+            format!("not everything was tried within {} s; `federation-agent check` has more time", PATIENCE.as_secs());
         count.tell("machine", &Finding::new("check", Verdict::Bad, "check", says), mode);
     }
     if cancel.is_cancelled() {
@@ -85,20 +93,21 @@ impl Count {
     fn tell(&mut self, about: &str, finding: &Finding, mode: StartCheck) {
         let Finding { id, verdict, what, says, .. } = finding;
         let sentence = line(words((what, says, None)));
+        let integration = (!matches!(about, "settings" | "machine")).then_some(about);
         match verdict {
-            Verdict::Good | Verdict::Untried => tracing::debug!(about, id, "checked: {sentence}"),
+            Verdict::Good | Verdict::Untried => tracing::debug!(integration, id, "checked: {sentence}"),
             // The warnings of the settings are in the log already.
             Verdict::Doubtful if *id == "settings" => {}
             Verdict::Doubtful => {
                 self.doubtful += 1;
-                tracing::warn!(about, id, "doubtful: {sentence}");
+                tracing::warn!(integration, id, "doubtful: {sentence}");
             }
             Verdict::Bad => {
                 self.bad += 1;
                 if mode == StartCheck::Require {
-                    tracing::error!(about, id, "to be mended: {sentence}");
+                    tracing::error!(integration, id, "to be mended: {sentence}");
                 } else {
-                    tracing::warn!(about, id, "to be mended: {sentence}");
+                    tracing::warn!(integration, id, "to be mended: {sentence}");
                 }
                 self.first.get_or_insert(sentence);
             }

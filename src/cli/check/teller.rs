@@ -59,7 +59,10 @@ impl Teller {
 
     /// How many findings have that verdict.
     pub(super) fn count(&self, verdict: Verdict) -> usize {
-        self.kept.iter().filter(|told| matches!(told, Told::Finding { finding, .. } if finding.verdict == verdict)).count()
+        self.kept
+            .iter()
+            .filter(|told| matches!(told, Told::Finding { finding, .. } if finding.verdict == verdict))
+            .count()
     }
 
     /// How it ended.

@@ -375,7 +375,8 @@ impl Access {
     async fn loaded(&self) -> &SdkConfig {
         self.loaded
             .get_or_init(|| async {
-                let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone(), Arc::clone(&self.watch));
+                let http =
+                    http::client(self.config.proxies.clone(), self.config.extra_ca.clone(), Arc::clone(&self.watch));
                 load(&self.config, Some(http)).await
             })
             .await

@@ -67,10 +67,8 @@ mod tests {
     use crate::provider::aws::config::tests::read;
 
     async fn told(config: SdkConfig) -> Vec<String> {
-        let access = Access::new(
-            read(&[("region", "eu-west-1,us-east-1")]).unwrap(),
-            crate::observe::Recorder::default(),
-        );
+        let access =
+            Access::new(read(&[("region", "eu-west-1,us-east-1")]).unwrap(), crate::observe::Recorder::default());
         let doors = doors(&access.with_loaded(config)).await;
         doors.into_iter().map(|door| format!("{}: {}", door.what, door.url)).collect()
     }

@@ -34,7 +34,10 @@ impl Work {
         let page = usize::try_from(PAGE).unwrap_or(1);
         let pages = |count: usize| count.div_ceil(page).max(1);
         let lists = pages(self.apis) + usize::from(self.more) + pages(self.plans);
-        (lists + if self.every_stage { self.apis } else { 0 }, self.stages.max(if self.every_stage { self.apis } else { 0 }))
+        (
+            lists + if self.every_stage { self.apis } else { 0 },
+            self.stages.max(if self.every_stage { self.apis } else { 0 }),
+        )
     }
 }
 
@@ -65,8 +68,10 @@ pub(super) fn of_region(config: &Config, target: &Target, work: &Work) -> Findin
         says.push_str("; that leaves nothing to others: lower callsPerSecond or burst");
     } else if discovery_takes > DISCOVER {
         verdict = Verdict::Doubtful;
-        says.push_str("; the plane waits a minute for a discovery, and gets what is known by then: spread accounts and \
-                       regions over several integrations, or raise callsPerSecond");
+        says.push_str(
+            "; the plane waits a minute for a discovery, and gets what is known by then: spread accounts and \
+                       regions over several integrations, or raise callsPerSecond",
+        );
     }
     Finding::new("gateway.quota", verdict, format!("pace ({})", target.place), says)
 }

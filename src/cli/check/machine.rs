@@ -36,7 +36,7 @@ pub(super) async fn look(ready: &Ready, section: &Section) {
     let folder = ready.process.data_dir.clone();
     let of_folder = tokio::task::spawn_blocking(move || data_folder(&folder));
     match timeout(PATIENCE, of_folder).await {
-        Ok(Ok(findings)) => findings.into_iter().for_each(|finding| section.finding(finding)),
+        Ok(Ok(findings)) => section.findings(findings),
         Ok(Err(_)) => section.find("disk.folder", Verdict::Untried, "data folder", "not tried: the try itself failed"),
         Err(_) => {
             let says = format!(
@@ -57,7 +57,7 @@ pub(super) async fn look(ready: &Ready, section: &Section) {
         let (verdict, says) = grants(&contents.records, SystemTime::now());
         section.find("journal.grants", verdict, &what, says);
     }
-    limits().into_iter().for_each(|finding| section.finding(finding));
+    section.findings(limits());
 }
 
 /// Whether the data folder is there, can be written, lasts, and has room.
@@ -124,7 +124,7 @@ fn nearest(folder: &Path) -> PathBuf {
 /// How much room its file system has.
 fn room(folder: &Path) -> Finding {
     let find = |verdict, says: String| Finding::new("disk.space", verdict, "room for data", says);
-    match rustix::fs::statvfs(&nearest(folder)) {
+    match rustix::fs::statvfs(nearest(folder)) {
         Err(error) => find(Verdict::Untried, format!("not looked at: {error}")),
         Ok(of) if of.f_blocks == 0 => find(Verdict::Untried, "the file system does not tell".into()),
         Ok(of) => {

@@ -53,6 +53,12 @@ impl Section {
         self.send(Told::Finding { about: self.about.clone(), finding });
     }
 
+    pub(super) fn findings(&self, all: impl IntoIterator<Item = Finding>) {
+        for finding in all {
+            self.finding(finding);
+        }
+    }
+
     pub(super) fn find(&self, id: &'static str, verdict: Verdict, what: &str, says: impl Into<String>) {
         self.finding(Finding::new(id, verdict, what, says));
     }
@@ -84,8 +90,8 @@ impl<'a> Round<'a> {
             Section { about: about.to_owned(), tell }
         };
         let settings = section("settings");
-        of_settings(self.ready).into_iter().for_each(|finding| settings.finding(finding));
-        plane::own_certificate(connector).into_iter().for_each(|finding| settings.finding(finding));
+        settings.findings(of_settings(self.ready));
+        settings.findings(plane::own_certificate(connector));
         drop(settings);
         for Gateway { integration, .. } in gateways {
             for url in &connector.endpoints {
@@ -119,7 +125,7 @@ impl<'a> Round<'a> {
         let working = async move {
             join_all(works).await;
             let clocks = std::mem::take(&mut *self.clocks.lock().unwrap_or_else(PoisonError::into_inner));
-            clock::compare(&clocks).into_iter().for_each(|finding| last.finding(finding));
+            last.findings(clock::compare(&clocks));
             // Nothing more is told.
             drop(last);
         };

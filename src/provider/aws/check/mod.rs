@@ -57,7 +57,6 @@ pub(super) async fn check(inner: &Inner, call: &Call, findings: mpsc::Sender<Fin
     while let Some(found) = all.next().await {
         for found in found {
             let finding = match found {
-                Found::Told(finding) => finding,
                 Found::NoCredentials(finding) if finding.says == missing => {
                     Finding { says: "as above".into(), ..finding }
                 }
@@ -68,7 +67,7 @@ pub(super) async fn check(inner: &Inner, call: &Call, findings: mpsc::Sender<Fin
                 Found::Write(finding) if !std::mem::replace(&mut unverified_told, true) => {
                     Finding { says: format!("{} ({UNVERIFIED})", finding.says), ..finding }
                 }
-                Found::Write(finding) => finding,
+                Found::Write(finding) | Found::Told(finding) => finding,
             };
             let _closed = findings.send(finding).await;
         }

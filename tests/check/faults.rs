@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use federation_agent::{
     plane::{Behaviour, Plane, PlaneSettings},
-    standin::{Failure, Operation},
+    standin::{Failure, Operation, Role},
 };
 
 use super::{
@@ -220,6 +220,37 @@ async fn clocks_that_differ() {
     stage.gateway.heal();
     stage.gateway.fault(Failure::Clock(-45).always());
     Checked::of(&stage, &[]).await.only_bad(&[]).says("clock", "doubtful", &["ahead of that of the gateway of one"]);
+}
+
+/// With several roles each has its rights tried, and the agent's own identity the one that it may use beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_of_several_roles() {
+    let stage = Stage::set(&[ONE]).await;
+    let arns = ["111111111111", "222222222222"].map(|number| format!("arn:aws:iam::{number}:role/federation"));
+    stage.gateway.with(|estate| {
+        for number in ["111111111111", "222222222222"] {
+            estate.account(number).roles.insert("federation".into(), Role::open());
+        }
+    });
+    let (roles, both) = (format!("{PROVIDER}_configuration_roleArn"), arns.join(","));
+    let asked = |stage: &Stage, operation| stage.gateway.count(operation);
+    let checked = Checked::of(&stage, &[(&roles, &both)]).await;
+    checked.only_bad(&[]);
+    let told = |what: &str| checked.findings().filter(|one| one["what"].as_str().unwrap().starts_with(what)).count();
+    assert_eq!((told("GET /restapis/* (account"), told("DELETE /apikeys/*")), (2, 3), "{}", checked.listed());
+    checked
+        .says("gateway.right", "doubtful", &["there is no REST API, or none is shown"])
+        .says("gateway.right", "untried", &["there is no stage to try it on"])
+        .says("gateway.right", "good", &["allowed to the agent's own identity too"]);
+    assert_eq!(asked(&stage, Operation::GetRestApi), 2);
+
+    stage.gateway.fault(Failure::Denied.on(Operation::GetRestApi).in_account("222222222222"));
+    stage.gateway.fault(Failure::Denied.on(Operation::DeleteApiKey).in_account(federation_agent::standin::ACCOUNT));
+    Checked::of(&stage, &[(&roles, &both)])
+        .await
+        .only_bad(&["gateway.right"])
+        .says("gateway.right", "bad", &["allow apigateway:GET on arn:aws:apigateway:eu-west-1::/restapis/* to role"])
+        .says("gateway.right", "good", &["not allowed to the agent's own identity"]);
 }
 
 /// What does not answer costs the time of one step, wherever it is.

@@ -54,6 +54,7 @@ fn every_file_that_is_linked_to_is_there() {
         "docs/security.md",
         "docs/reliability.md",
         "docs/grants.md",
+        "docs/check.md",
         "iam/README.md",
         "deploy/terraform/README.md",
         "docs/metrics.md",

@@ -76,20 +76,31 @@ Examples:
 
     /// Try everything the agent needs, from the settings to each right in the gateway
     ///
-    /// In this order: the settings; each endpoint's name, port and certificate; the token and the integration (a real
-    /// HELLO; the session is left in the same step, so that the plane has no time to give it a command); then the
-    /// gateway: credentials, identity, and each right. Rights to write are tried by requests that cannot succeed, so
-    /// nothing is made and nothing is removed. One line a step: ✓ good, ! look at it, ✗ broken and what to do.
+    /// In this order: the settings; for each endpoint of the plane its name, proxy, port and certificate, the token, and
+    /// the integration (a real HELLO; the session is left in the same step, so that the plane has no time to give it a
+    /// command); for each gateway the same way there, then credentials, identity, each right, and how far the quota of
+    /// calls reaches; then this machine: the data folder, grants that wait for somebody, limits, and the clock, compared
+    /// with the plane's and the gateway's. Rights to write are tried by requests that cannot succeed, so nothing is made
+    /// in the gateway and nothing is removed. One line a step: ✓ good, ! look at it, ✗ broken and what to do, · not tried
+    /// and why. What does not answer costs seconds; in all it takes two minutes at most.
+    ///
+    /// `run` makes the same check at its start when FEDERATION_AGENT_CHECK says so. docs/check.md tells more.
     #[command(after_long_help = "\
 Examples:
   federation-agent check
   federation-agent check --output json | jq '.findings[] | select(.verdict == \"bad\")'
+  federation-agent check --output report > report.md    to be pasted into an issue: no secret, no names of yours
+  docker exec agent federation-agent check
+  FEDERATION_AGENT_CHECK=require federation-agent       at the start of the agent itself
 
 Exit codes: 0 nothing is broken, 1 something is, 2 the settings are wrong")]
     Check {
-        /// How the findings are printed: for people or for machines
-        #[arg(short, long, value_enum, default_value_t = TextOutput::Text)]
-        output: TextOutput,
+        /// How the findings are printed: for people, for machines, or to be pasted into an issue (Markdown)
+        #[arg(short, long, value_enum, default_value_t = CheckOutput::Text)]
+        output: CheckOutput,
+        /// With --output report: leave host names, addresses, account numbers and ids as they are
+        #[arg(long)]
+        with_names: bool,
     },
 
     /// Show every setting: its value, where it comes from, its default; secrets are masked
@@ -292,9 +303,11 @@ pub(super) enum TableOutput {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum TextOutput {
+pub(super) enum CheckOutput {
     /// Lines
     Text,
     /// One JSON document
     Json,
+    /// Markdown: versions, findings and the masked settings
+    Report,
 }

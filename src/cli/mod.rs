@@ -45,7 +45,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environ
         Command::Grants(asked) => grants::grants(environment, &asked),
         Command::Demo { peer } => demo::demo(environment, peer.as_ref()),
         Command::Run => run::run(environment),
-        Command::Check { output } => check::check(environment, output),
+        Command::Check { output, with_names } => check::check(environment, output, with_names),
         Command::Config { output } => Ok(show(environment, output)),
     };
     exit.unwrap_or_else(|stop| stop.tell()).into()

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::VERSION,
-    config,
+    check, config,
     exit::{Exit, Stop},
     gateways::{self, Gateway, Ready},
     start::{self, Habit, Signals},
@@ -80,10 +80,18 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
 }
 
 async fn serve(ready: Ready, board: Board, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
-    let Ready { process, connector, network, gateways, .. } = ready;
     let mut signals = Signals::take()?;
     let shutdown = CancellationToken::new();
-    listen(&process, asked_to_listen, &board, &shutdown).await?;
+    listen(&ready.process, asked_to_listen, &board, &shutdown).await?;
+    tokio::select! {
+        biased;
+        signal = signals.next() => {
+            tracing::info!("{signal}: nothing is under way, leaving");
+            return Ok(Exit::Good);
+        }
+        checked = check::at_start(&ready, &shutdown) => checked?,
+    }
+    let Ready { process, connector, network, gateways, .. } = ready;
     let count = gateways.len();
     let identities: Vec<_> =
         gateways.iter().map(|gateway| (gateway.recorder.clone(), Arc::clone(&gateway.provider))).collect();

@@ -22,6 +22,8 @@ pub(super) enum Mark {
     Doubtful,
     /// ✗
     Bad,
+    /// ·
+    Untried,
 }
 
 impl Terminal {
@@ -46,6 +48,7 @@ impl Terminal {
             Mark::Good => self.painted("32", "✓"),
             Mark::Doubtful => self.painted("33", "!"),
             Mark::Bad => self.painted("31", "✗"),
+            Mark::Untried => self.painted("2", "·"),
         }
     }
 

@@ -69,17 +69,24 @@ pub(super) fn knows_no_locks(error: &io::Error) -> bool {
 
 /// Makes the folder and those above it, on the disk when this returns.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+    match make_one(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
                 make_folder(parent)?;
-                make_folder(path)
+                // Once: `/proc` says *not found* for ever, whatever stands above.
+                make_one(path)
             }
             _ => Err(error),
         },
-        Err(error) => Err(error),
+        made => made,
+    }
+}
+
+fn make_one(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
     }
 }
 

@@ -22,7 +22,7 @@ mod store;
 pub use files::Files;
 pub use memory::Memory;
 pub use page::{Page, Stale};
-pub use place::{Lasting, lasting};
+pub use place::{Lasting, is_contained, lasting, of as lasting_of};
 pub use record::{FORMAT, Record, State, Unreadable, read};
 pub use store::{Found, Name, Sheet, Store};
 

@@ -82,15 +82,20 @@ pub fn lasting(mounts: &str, folder: &Path, marked: bool) -> Lasting {
     }
 }
 
-/// The same for this process.
-pub(super) fn of(folder: &Path) -> Lasting {
+/// The same for this process. Asks the kernel: it may block.
+pub fn of(folder: &Path) -> Lasting {
     let Ok(mounts) = std::fs::read_to_string("/proc/self/mountinfo") else { return Lasting::Unknown };
     // The folder itself may not be there: then the nearest one that is.
     let Some(folder) = folder.ancestors().find_map(|folder| folder.canonicalize().ok()) else {
         return Lasting::Unknown;
     };
+    lasting(&mounts, &folder, is_contained())
+}
+
+/// Whether this process runs in a container whose runtime has left its mark.
+pub fn is_contained() -> bool {
     let marks = ["/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io"];
-    lasting(&mounts, &folder, marks.iter().any(|mark| Path::new(mark).exists()))
+    marks.iter().any(|mark| Path::new(mark).exists())
 }
 
 /// The file systems that containers' own layers are made of.

@@ -4,24 +4,27 @@ use std::{
     collections::BTreeSet,
     io,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use rustls::{ClientConfig, pki_types::ServerName};
+use rustls::{ClientConfig, ProtocolVersion, client::Resumption, pki_types::ServerName};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use url::Url;
 
-use super::{Endpoint, proxy, tls};
+use super::{Endpoint, certificate::Presented, proxy, tls, trust};
 use crate::{
+    exchange::Limits,
     model::Error,
-    settings::{Connector, Fault, Faults, ProxyEnvironment},
+    settings::{Connector, Fault, Faults, Proxy, ProxyEnvironment, Tls},
 };
 
 /// How long one address is tried alone before the next one is tried beside it.
@@ -48,19 +51,79 @@ pub trait Dial: Send + Sync + 'static {
     fn through(&self, _endpoint: &Endpoint) -> Option<String> {
         None
     }
+
+    /// Why there is none.
+    fn why_straight(&self, _endpoint: &Endpoint) -> &'static str {
+        "no setting names one"
+    }
+
+    /// Looks up the name that is dialled: the proxy's, where there is one. `None`: there is nothing to look up.
+    async fn look_up(&self, _endpoint: &Endpoint) -> Option<Result<LookedUp, Error>> {
+        None
+    }
+
+    /// [`secure`](Self::secure), and what the other end showed, also when it is not trusted.
+    async fn examine(&self, stream: BoxStream, endpoint: &Endpoint) -> (Result<BoxStream, Error>, Presented) {
+        (self.secure(stream, endpoint).await, Presented::default())
+    }
+}
+
+/// A name and its addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookedUp {
+    /// The name.
+    pub name: String,
+    /// Its addresses, as the system's name service orders them.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// The real network: TCP, straight or through a proxy, and TLS as the settings say.
 pub struct Network {
-    routes: Vec<(Endpoint, Option<proxy::Route>)>,
-    tls: Option<Arc<ClientConfig>>,
+    routes: Vec<Way>,
+    tls: Option<tls::Client>,
     user_timeout: Duration,
+}
+
+/// How an endpoint is reached.
+struct Way {
+    endpoint: Endpoint,
+    route: Option<proxy::Route>,
+    /// Why there is no proxy, where there is none.
+    straight: &'static str,
 }
 
 impl Network {
     /// The network as `connector` and the proxy variables set it. Certificates are read here, once. All faults are
     /// told at once, each by the variable that is to be mended. `silence` is how long sent bytes may stay unacknowledged.
     pub fn new(connector: &Connector, proxies: &ProxyEnvironment, silence: Duration) -> Result<Self, Faults> {
+        Self::to(Endpoint::new, connector, proxies, silence)
+    }
+
+    /// The network to gateways at `urls`, trusting what the system trusts and what `extra_ca` holds: for `check`, which
+    /// tries the way there. Faults are told as [`new`](Self::new) does.
+    pub fn to_gateways(
+        urls: Vec<Url>,
+        extra_ca: Option<PathBuf>,
+        proxies: &ProxyEnvironment,
+        silence: Duration,
+    ) -> Result<Self, Faults> {
+        let connector = Connector {
+            endpoints: urls,
+            headers: Vec::new(),
+            auto_reconnect: false,
+            limits: Limits::default(),
+            tls: Tls { extra_ca, ..Tls::default() },
+            proxy: Proxy::Environment,
+        };
+        Self::to(Endpoint::of_gateway, &connector, proxies, silence)
+    }
+
+    fn to(
+        endpoint: fn(&Url) -> Result<Endpoint, Error>,
+        connector: &Connector,
+        proxies: &ProxyEnvironment,
+        silence: Duration,
+    ) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut routes = Vec::new();
         for url in &connector.endpoints {
@@ -69,9 +132,10 @@ impl Network {
                 found: None,
                 says: error.sentence().to_owned(),
             };
-            let route = Endpoint::new(url).map_err(wrong).and_then(|endpoint| {
+            let route = endpoint(url).map_err(wrong).and_then(|endpoint| {
                 let route = proxy::route(&endpoint, &connector.proxy, proxies)?;
-                Ok((endpoint, route))
+                let straight = proxy::why_straight(&endpoint, &connector.proxy, proxies);
+                Ok(Way { endpoint, route, straight })
             });
             match route {
                 Ok(route) => routes.push(route),
@@ -79,9 +143,9 @@ impl Network {
             }
         }
         let mut tls = None;
-        if routes.iter().any(|(endpoint, _)| endpoint.secure) {
+        if routes.iter().any(|way: &Way| way.endpoint.secure) {
             match tls::client(&connector.tls) {
-                Ok(config) => tls = Some(Arc::new(config)),
+                Ok(client) => tls = Some(client),
                 Err(more) => faults.extend(more),
             }
         }
@@ -89,36 +153,93 @@ impl Network {
     }
 
     fn route(&self, endpoint: &Endpoint) -> Option<&proxy::Route> {
-        self.routes.iter().find(|(known, _)| known == endpoint).and_then(|(_, route)| route.as_ref())
+        self.way(endpoint).and_then(|way| way.route.as_ref())
     }
+
+    fn way(&self, endpoint: &Endpoint) -> Option<&Way> {
+        self.routes.iter().find(|way| way.endpoint == *endpoint)
+    }
+
+    fn tls(&self) -> Result<&tls::Client, Error> {
+        self.tls.as_ref().ok_or_else(|| Error::bug("TLS was not made ready for a secure endpoint"))
+    }
+}
+
+async fn handshake(
+    config: Arc<ClientConfig>,
+    stream: BoxStream,
+    endpoint: &Endpoint,
+) -> Result<TlsStream<BoxStream>, Error> {
+    let name = ServerName::try_from(endpoint.host.clone())
+        .map_err(|_| Error::invalid(format!("`{}` is not a host name that TLS can check", endpoint.host)))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| tls::sentence(&error, endpoint))
 }
 
 #[async_trait]
 impl Dial for Network {
     async fn connect(&self, endpoint: &Endpoint) -> Result<BoxStream, Error> {
         let Some(route) = self.route(endpoint) else {
-            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout).await.map_err(|unreached| {
-                let proxy = format!(", or is a proxy needed ({})", proxy_variable(endpoint));
-                unreached.sentence(&endpoint.to_string(), &advice(endpoint), &proxy)
-            })?;
+            let stream = tcp(&endpoint.host, endpoint.port, self.user_timeout)
+                .await
+                .map_err(|unreached| unreached.of(endpoint, None))?;
             return Ok(Box::new(stream));
         };
-        let mut stream = tcp(&route.host, route.port, self.user_timeout).await.map_err(|unreached| {
-            let advice = "is the proxy up, and are its host and port right?";
-            unreached.sentence(&format!("the proxy {route}"), advice, "")
-        })?;
+        let mut stream = tcp(&route.host, route.port, self.user_timeout)
+            .await
+            .map_err(|unreached| unreached.of(endpoint, Some(route)))?;
         proxy::tunnel(&mut stream, route, endpoint).await?;
         Ok(Box::new(stream))
     }
 
     async fn secure(&self, stream: BoxStream, endpoint: &Endpoint) -> Result<BoxStream, Error> {
-        let config = self.tls.clone().ok_or_else(|| Error::bug("TLS was not made ready for a secure endpoint"))?;
-        let name = ServerName::try_from(endpoint.host.clone())
-            .map_err(|_| Error::invalid(format!("`{}` is not a host name that TLS can check", endpoint.host)))?;
-        match TlsConnector::from(config).connect(name, stream).await {
-            Ok(stream) => Ok(Box::new(stream)),
-            Err(error) => Err(tls::sentence(&error, endpoint)),
+        Ok(Box::new(handshake(Arc::clone(&self.tls()?.config), stream, endpoint).await?))
+    }
+
+    async fn examine(&self, stream: BoxStream, endpoint: &Endpoint) -> (Result<BoxStream, Error>, Presented) {
+        let client = match self.tls() {
+            Ok(client) => client,
+            Err(error) => return (Err(error), Presented::default()),
+        };
+        let watching = Arc::new(trust::Watching::new(Arc::clone(&client.verifier)));
+        let mut config = ClientConfig::clone(&client.config);
+        config.dangerous().set_certificate_verifier(Arc::<trust::Watching>::clone(&watching));
+        // Where a session is taken up again nothing is shown.
+        config.resumption = Resumption::disabled();
+        let outcome = handshake(Arc::new(config), stream, endpoint).await;
+        let version = match &outcome {
+            Ok(stream) => stream.get_ref().1.protocol_version(),
+            Err(_) => None,
+        };
+        let version = version.map(|version| match version {
+            ProtocolVersion::TLSv1_2 => "TLS 1.2",
+            ProtocolVersion::TLSv1_3 => "TLS 1.3",
+            _ => "TLS",
+        });
+        (outcome.map(|stream| Box::new(stream) as BoxStream), Presented { version, chain: watching.shown() })
+    }
+
+    async fn look_up(&self, endpoint: &Endpoint) -> Option<Result<LookedUp, Error>> {
+        let route = self.route(endpoint);
+        let (name, port) = route.map_or((&endpoint.host, endpoint.port), |route| (&route.host, route.port));
+        if name.parse::<IpAddr>().is_ok() {
+            return None;
         }
+        let found = lookup_host((name.as_str(), port)).await.map_err(|error| Unreached::NoName(Some(error)));
+        let addresses = found.and_then(|found| {
+            let mut addresses: Vec<IpAddr> = Vec::new();
+            for address in found {
+                if !addresses.contains(&address.ip()) {
+                    addresses.push(address.ip());
+                }
+            }
+            if addresses.is_empty() { Err(Unreached::NoName(None)) } else { Ok(addresses) }
+        });
+        let looked_up = |addresses| LookedUp { name: name.clone(), addresses };
+        Some(addresses.map(looked_up).map_err(|unreached| unreached.of(endpoint, route)))
+    }
+
+    fn why_straight(&self, endpoint: &Endpoint) -> &'static str {
+        self.way(endpoint).map_or("no setting names one", |way| way.straight)
     }
 
     fn through(&self, endpoint: &Endpoint) -> Option<String> {
@@ -128,9 +249,9 @@ impl Dial for Network {
 
 /// What to look at when `endpoint` is out of reach.
 pub(super) fn advice(endpoint: &Endpoint) -> String {
-    let proxy = proxy_variable(endpoint);
+    let (proxy, whose) = (proxy_variable(endpoint), endpoint.whose());
     format!(
-        "is the plane up, is the port {} right, and does a firewall stand in between or is a proxy needed ({proxy})?",
+        "is {whose} up, is the port {} right, and does a firewall stand in between or is a proxy needed ({proxy})?",
         endpoint.port
     )
 }
@@ -167,6 +288,16 @@ enum Unreached {
 }
 
 impl Unreached {
+    /// The sentence for `endpoint`, or for the proxy that stands before it.
+    fn of(self, endpoint: &Endpoint, route: Option<&proxy::Route>) -> Error {
+        if let Some(route) = route {
+            let advice = "is the proxy up, and are its host and port right?";
+            return self.sentence(&format!("the proxy {route}"), advice, "");
+        }
+        let proxy = format!(", or is a proxy needed ({})", proxy_variable(endpoint));
+        self.sentence(&endpoint.to_string(), &advice(endpoint), &proxy)
+    }
+
     /// What failed, where, and what to look at: `advice` when nothing answers, `or_proxy` added for a name.
     fn sentence(self, place: &str, advice: &str, or_proxy: &str) -> Error {
         match self {

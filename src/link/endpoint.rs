@@ -23,6 +23,7 @@ pub struct Endpoint {
     /// `host[:port]` as a URL has it.
     pub authority: String,
     label: String,
+    gateway: bool,
 }
 
 impl Endpoint {
@@ -50,7 +51,22 @@ impl Endpoint {
         // Neither user information nor a query stands in the label: both can hold a secret.
         let label = format!("{}://{authority}{path}", url.scheme());
         let port = url.port().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Self { secure, host, port, path: format!("{path}{PATH}"), authority, label })
+        Ok(Self { secure, host, port, path: format!("{path}{PATH}"), authority, label, gateway: false })
+    }
+
+    /// Where a gateway is, at `url`: for `check`, which tries the way there too.
+    pub fn of_gateway(url: &Url) -> Result<Self, Error> {
+        Ok(Self { gateway: true, ..Self::new(url)? })
+    }
+
+    /// Whether it is a gateway's and not a controller's.
+    pub fn is_gateway(&self) -> bool {
+        self.gateway
+    }
+
+    /// Whose it is, for a person.
+    pub fn whose(&self) -> &'static str {
+        if self.gateway { "the gateway" } else { "the plane" }
     }
 
     /// Host and port as CONNECT wants them.

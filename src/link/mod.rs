@@ -9,8 +9,9 @@
 //! | `wire` | frames in and out, both at once |
 //! | `conversation` | one session, from HELLO to its end |
 //! | `guard` | what of the plane's commands and texts is let through |
-//! | `probe` | the same way in, once, step by step |
+//! | `probe`, `certificate` | the same way in, once, step by step, and what is seen on it |
 
+mod certificate;
 mod conversation;
 mod dial;
 mod endpoint;
@@ -30,9 +31,10 @@ mod trust;
 mod upgrade;
 mod wire;
 
-pub use dial::{BoxStream, Dial, Network, Stream};
+pub use certificate::{Age, Certificate, Presented, own_certificate, roughly};
+pub use dial::{BoxStream, Dial, LookedUp, Network, Stream};
 pub use endpoint::Endpoint;
-pub use probe::{Step, Tried, probe};
+pub use probe::{Seen, Step, Tried, probe, probe_one};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
 

@@ -62,6 +62,32 @@ pub(super) fn route(
     }
 }
 
+/// Why no proxy stands before `endpoint`, where [`route`] has found none.
+pub(super) fn why_straight(endpoint: &Endpoint, settings: &Proxy, environment: &ProxyEnvironment) -> &'static str {
+    let named = [&environment.https, &environment.http, &environment.all];
+    let own = if endpoint.secure { &environment.https } else { &environment.http };
+    let is_named = |value: &Option<SecretString>| value.as_ref().is_some_and(|value| !is_blank(value));
+    match settings {
+        Proxy::Direct => "the link's settings switch proxies off",
+        Proxy::Http { .. } | Proxy::Environment if !named.into_iter().any(is_named) => "no setting names one",
+        _ if !is_named(own) && !is_named(&environment.all) => {
+            if endpoint.secure {
+                "HTTP_PROXY is for http:// alone, and HTTPS_PROXY is not set"
+            } else {
+                "HTTPS_PROXY is for https:// alone, and HTTP_PROXY is not set"
+            }
+        }
+        _ if is_this_machine(endpoint) => "this machine is reached without",
+        _ => "NO_PROXY names this host",
+    }
+}
+
+fn is_this_machine(endpoint: &Endpoint) -> bool {
+    let host = endpoint.host.trim_end_matches('.').to_ascii_lowercase();
+    let is_loopback = host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    host == "localhost" || host.ends_with(".localhost") || is_loopback
+}
+
 fn is_blank(value: &SecretString) -> bool {
     value.expose_secret().trim().is_empty()
 }
@@ -107,7 +133,7 @@ fn read(value: &SecretString, named_by: &'static str) -> Result<Route, Fault> {
 fn is_excepted(endpoint: &Endpoint, no_proxy: Option<&str>) -> bool {
     let host = endpoint.host.trim_end_matches('.').to_ascii_lowercase();
     let address: Option<IpAddr> = host.parse().ok();
-    if host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|address| address.is_loopback()) {
+    if is_this_machine(endpoint) {
         return true;
     }
     no_proxy.unwrap_or_default().split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty()).any(|entry| {
@@ -210,7 +236,10 @@ where
                 credentials(route.named_by)
             ),
         })),
-        Some(403) => Err(Error::denied(format!("the proxy {route} does not allow a tunnel to {target} (403)"))),
+        Some(403) => Err(Error::denied(format!(
+            "the proxy {route} does not allow a tunnel to {target} (403); have {target} put on its list of what is \
+             allowed"
+        ))),
         Some(code) => {
             Err(Error::unavailable(format!("the proxy {route} could not make a tunnel to {target} ({code})")))
         }

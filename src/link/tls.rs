@@ -1,6 +1,6 @@
 //! TLS as the settings say, and rustls's errors as sentences for a person.
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, Error as TlsError, OtherError, RootCertStore,
@@ -9,7 +9,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
-use super::{Endpoint, dial, store, trust};
+use super::{Endpoint, certificate::roughly, dial, guard::shown, store, trust};
 use crate::{
     model::Error,
     settings::{Fault, Store, Tls},
@@ -19,8 +19,16 @@ const TRUSTSTORE: &str = "gravitee_integration_connector_ws_ssl_truststore_…";
 const KEYSTORE: &str = "gravitee_integration_connector_ws_ssl_keystore_…";
 const EXTRA: &str = "FEDERATION_AGENT_CA_FILE";
 
+/// The client's side of TLS, and who in it says whom to trust.
+pub(super) struct Client {
+    /// For every connection.
+    pub(super) config: Arc<ClientConfig>,
+    /// The same one that `config` has.
+    pub(super) verifier: Arc<dyn ServerCertVerifier>,
+}
+
 /// The client's side of TLS. All faults at once, each by the variable that is to be mended.
-pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Fault>> {
+pub(super) fn client(settings: &Tls) -> Result<Client, Vec<Fault>> {
     let provider = Arc::new(ring::default_provider());
     let mut faults = Vec::new();
     let verifier = verifier(settings, &provider).map_err(|fault| faults.push(fault)).ok();
@@ -36,9 +44,14 @@ pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Fault>> {
         // TLS 1.2 and 1.3 are both compiled in, with suites for both.
         .expect("ring speaks the default versions of TLS")
         .dangerous()
-        .with_custom_certificate_verifier(verifier);
-    let Some((keystore, (chain, key))) = identity else { return Ok(builder.with_no_client_auth()) };
-    builder.with_client_auth_cert(chain, key).map_err(|error| vec![unusable(keystore, &error)])
+        .with_custom_certificate_verifier(Arc::clone(&verifier));
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((keystore, (chain, key))) => {
+            builder.with_client_auth_cert(chain, key).map_err(|error| vec![unusable(keystore, &error)])?
+        }
+    };
+    Ok(Client { config: Arc::new(config), verifier })
 }
 
 fn unusable(keystore: &Store, error: &TlsError) -> Fault {
@@ -159,32 +172,39 @@ fn distrust(fault: &CertificateError, endpoint: &Endpoint) -> String {
             let days = time.as_secs().saturating_sub(not_after.as_secs()) / 86_400;
             format!("it expired {days} days ago; renew it (or set this machine's clock right)")
         }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet; is this machine's clock right?".into()
+        CertificateError::NotValidYet => "it is not valid yet; is this machine's clock right?".into(),
+        CertificateError::NotValidYetContext { time, not_before } => {
+            let wait = Duration::from_secs(not_before.as_secs().saturating_sub(time.as_secs()));
+            format!("it is not valid yet, but in {}; is this machine's clock right?", roughly(wait))
         }
-        CertificateError::UnknownIssuer => format!(
-            "it is not signed by an authority that is trusted here; name the CA that signed it in {TRUSTSTORE} or \
-             {EXTRA} (the endpoint may also be leaving out an intermediate certificate)"
-        ),
+        CertificateError::UnknownIssuer => unsigned("", endpoint),
+        CertificateError::Other(OtherError(cause)) if cause.is::<trust::Unsigned>() => {
+            let cause = cause.downcast_ref::<trust::Unsigned>();
+            let issuer = cause.map_or_else(String::new, |cause| format!(" (but by `{}`)", shown(&cause.issuer)));
+            unsigned(&issuer, endpoint)
+        }
         CertificateError::NotValidForNameContext { presented, .. } if !presented.is_empty() => format!(
-            "it is not for the host name {}; it is for {}. Use one of these in the endpoint, or set \
-             gravitee_integration_connector_ws_ssl_verifyHost=false",
+            "it is not for the host name {}; it is for {}. Use one of these in the endpoint{}",
             endpoint.host,
-            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", ")
+            presented.iter().map(|name| bare(name)).collect::<Vec<_>>().join(", "),
+            unchecked(endpoint)
         ),
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => format!(
             "it does not name {} (nor any host: a subject's common name does not count); use a certificate with \
-             subject alternative names, or set gravitee_integration_connector_ws_ssl_verifyHost=false",
-            endpoint.host
+             subject alternative names{}",
+            endpoint.host,
+            unchecked(endpoint)
         ),
         CertificateError::Other(OtherError(cause)) if cause.is::<trust::SelfSigned>() => format!(
             "it is self-signed, not signed by an authority that is trusted here; if it is the right one all the same, \
-             name the certificate itself in {TRUSTSTORE} or {EXTRA}"
+             name the certificate itself in {}",
+            trusted_in(endpoint)
         ),
         // Of what rustls has no word for, this is the one that happens.
         CertificateError::Other(_) => format!(
             "it is not a server's certificate (it calls itself a CA's, most likely); use one that was issued for the \
-             server, or name it itself in {TRUSTSTORE} or {EXTRA}"
+             server, or name it itself in {}",
+            trusted_in(endpoint)
         ),
         CertificateError::BadEncoding => "it cannot be read; it is damaged, or of a kind that is not known".into(),
         CertificateError::BadSignature => "the signature on it is wrong; it is damaged or forged".into(),
@@ -198,6 +218,24 @@ fn distrust(fault: &CertificateError, endpoint: &Endpoint) -> String {
         }
         other => other.to_string(),
     }
+}
+
+fn unsigned(issuer: &str, endpoint: &Endpoint) -> String {
+    let stores = trusted_in(endpoint);
+    format!(
+        "it is not signed by an authority that is trusted here{issuer}; name the CA that signed it in {stores} (the \
+         endpoint may also be leaving out an intermediate certificate)"
+    )
+}
+
+/// How the plane's name may go unchecked; a gateway's may not.
+fn unchecked(endpoint: &Endpoint) -> &'static str {
+    if endpoint.is_gateway() { "" } else { ", or set gravitee_integration_connector_ws_ssl_verifyHost=false" }
+}
+
+/// Where a CA is named for `endpoint`.
+fn trusted_in(endpoint: &Endpoint) -> String {
+    if endpoint.is_gateway() { EXTRA.to_owned() } else { format!("{TRUSTSTORE} or {EXTRA}") }
 }
 
 /// A certificate's name as rustls tells it, `DnsName("plane.example")`, without its wrapping.

@@ -1,8 +1,10 @@
 //! Who is trusted: the verifiers that stand around rustls's own.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use p12_keystore::Certificate;
 use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, SignatureScheme,
     client::{
@@ -14,6 +16,8 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
+
+use super::certificate::{self, Certificate};
 
 /// A certificate that nobody has signed but itself, and that is not trusted for that.
 #[derive(Debug)]
@@ -27,9 +31,24 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
+/// A certificate that is signed by an authority that is not trusted.
+#[derive(Debug)]
+pub(super) struct Unsigned {
+    /// The authority, as the last certificate of what was shown names it.
+    pub(super) issuer: String,
+}
+
+impl fmt::Display for Unsigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the issuer {} is not trusted", self.issuer)
+    }
+}
+
+impl std::error::Error for Unsigned {}
+
 /// Whether `certificate` names itself as its issuer.
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
-    Certificate::from_der(certificate).is_ok_and(|read| read.subject() == read.issuer())
+    Certificate::read(certificate).is_some_and(|read| read.subject == read.issuer)
 }
 
 /// rustls's own checks, with two of Gravitee's habits: the host's name may go unchecked, and a server's certificate
@@ -80,6 +99,14 @@ impl ServerCertVerifier for Named {
                 if is_self_signed(end_entity) =>
             {
                 Err(Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(SelfSigned)))))
+            }
+            Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                let last = intermediates.last().unwrap_or(end_entity);
+                Err(Error::InvalidCertificate(
+                    Certificate::read(last).map_or(CertificateError::UnknownIssuer, |read| {
+                        CertificateError::Other(OtherError(Arc::new(Unsigned { issuer: read.issuer })))
+                    }),
+                ))
             }
             other => other,
         }
@@ -152,5 +179,59 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// Another verifier, and what it was shown.
+#[derive(Debug)]
+pub(super) struct Watching {
+    inner: Arc<dyn ServerCertVerifier>,
+    shown: Mutex<Vec<Certificate>>,
+}
+
+impl Watching {
+    pub(super) fn new(inner: Arc<dyn ServerCertVerifier>) -> Self {
+        Self { inner, shown: Mutex::default() }
+    }
+
+    /// The certificates that were shown, the server's own first.
+    pub(super) fn shown(&self) -> Vec<Certificate> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ServerCertVerifier for Watching {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = certificate::read_all(end_entity, intermediates);
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }

@@ -1,9 +1,13 @@
 //! From a stream to a websocket: the request, and what each kind of refusal means for a person.
 
-use std::{error::Error as StdError, time::Duration};
+use std::{
+    error::Error as StdError,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 use tokio_tungstenite::{
     client_async_with_config,
     tungstenite::{
@@ -23,7 +27,7 @@ use super::{
 };
 use crate::{
     exchange::Limits,
-    model::{Class, Error},
+    model::{Class, Dated, Error},
 };
 
 /// Without it the controller talks its legacy protocol.
@@ -42,16 +46,37 @@ pub(super) async fn upgrade(
     headers: &[(String, SecretString)],
     limits: Limits,
 ) -> Result<Wire, Error> {
-    let request = request(endpoint, headers)?;
+    dated(stream, endpoint, headers, limits).await.0
+}
+
+/// The same, and what clock the other end has, when its answer tells, whatever that is.
+pub(super) async fn dated(
+    stream: BoxStream,
+    endpoint: &Endpoint,
+    headers: &[(String, SecretString)],
+    limits: Limits,
+) -> (Result<Wire, Error>, Option<Dated>) {
+    let request = match request(endpoint, headers) {
+        Ok(request) => request,
+        Err(error) => return (Err(error), None),
+    };
+    let begun = Instant::now();
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         // Each frame goes out by itself: what waits in a buffer delays a ping.
         .write_buffer_size(0)
         .max_message_size(Some(limits.message))
         .max_frame_size(Some(limits.message));
+    let of = |headers: &HeaderMap| {
+        let theirs = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
+        Some(Dated { theirs, ours: SystemTime::now(), took: begun.elapsed() })
+    };
     match client_async_with_config(request, Metered::new(stream), Some(config)).await {
-        Ok((socket, _)) => Ok(Wire::new(socket, limits)),
-        Err(error) => Err(refusal(error, endpoint)),
+        Ok((socket, answer)) => (Ok(Wire::new(socket, limits)), of(answer.headers())),
+        Err(error) => {
+            let dated = if let WsError::Http(answer) = &error { of(answer.headers()) } else { None };
+            (Err(refusal(error, endpoint)), dated)
+        }
     }
 }
 

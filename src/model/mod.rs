@@ -2,10 +2,12 @@
 //! them, and the classes of error. The ground floor: it uses nothing of the other rooms.
 
 mod api;
+mod clock;
 mod error;
 mod subscription;
 
 pub use api::{Api, Document, DocumentKind, Metadata, MetadataFormat, Plan, PlanSecurity};
+pub use clock::{Dated, Skew};
 pub use error::{Class, Error, is_plain, line};
 pub use subscription::{Grant, Subscription, SubscriptionKind};
 

@@ -13,6 +13,8 @@ pub enum Behaviour {
         /// Headers beside it: `Retry-After`.
         headers: Vec<(String, String)>,
     },
+    /// As the real controller, with a clock that is off by so many seconds: `Date` of the upgrade's answer tells.
+    Clock(i64),
     /// The upgrade is never answered.
     NoAnswer,
     /// The connection is dropped in place of an answer to the upgrade.

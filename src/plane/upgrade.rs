@@ -1,11 +1,16 @@
 //! Before the websocket: HTTP on the plane's listener, where an upgrade is granted or refused.
 
-use std::{convert::Infallible, io, sync::Arc};
+use std::{
+    convert::Infallible,
+    io,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode,
-    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, DATE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE},
 };
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -63,6 +68,7 @@ async fn answer(hub: Arc<Hub>, mut request: Request<Incoming>) -> io::Result<Res
         return Ok(plain(StatusCode::UNAUTHORIZED, "Unauthorized"));
     }
     let legacy = request.headers().get(PROTOCOL.0).is_none_or(|value| value != PROTOCOL.1);
+    let clock = if let Behaviour::Clock(off) = behaviour { Some(off) } else { None };
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
@@ -76,6 +82,9 @@ async fn answer(hub: Arc<Hub>, mut request: Request<Incoming>) -> io::Result<Res
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key.as_bytes())) {
         headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(date) = clock.and_then(|off| HeaderValue::from_str(&dated(off)).ok()) {
+        headers.insert(DATE, date);
     }
     Ok(response)
 }
@@ -112,6 +121,13 @@ fn injected(status: u16, headers: &[(String, String)]) -> Response<Full<Bytes>> 
         }
     }
     response
+}
+
+/// The date by a clock that is off by so many seconds.
+fn dated(off: i64) -> String {
+    let span = Duration::from_secs(off.unsigned_abs());
+    let now = SystemTime::now();
+    httpdate::fmt_http_date(if off < 0 { now - span } else { now + span })
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

@@ -3,14 +3,19 @@
 
 pub mod aws;
 
-use std::{collections::BTreeSet, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
-    model::{Api, Error, Grant, Subscription, Texts},
+    model::{Api, Dated, Error, Grant, Subscription, Texts},
     observe::Recorder,
     settings::{Faults, Integration, KeyTable, Process},
 };
@@ -112,6 +117,16 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Tries credentials, identity and each right, and sends a [`Finding`] a step. Makes and removes nothing.
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>);
+
+    /// Where the gateway is asked, as far as it is known without asking: for `check`, which tries the way there.
+    async fn doors(&self) -> Vec<Door> {
+        Vec::new()
+    }
+
+    /// The gateway's clock, by its last answer.
+    fn clock(&self) -> Option<Dated> {
+        None
+    }
 
     /// The least policy for this configuration, as text to be put into the gateway's rights (AWS: IAM JSON).
     fn least_policy(&self) -> String;
@@ -217,24 +232,64 @@ pub enum Revoked {
     AlreadyGone,
 }
 
+/// A place at which a gateway is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Door {
+    /// Its URL, without a secret.
+    pub url: Url,
+    /// What is asked there: `API Gateway, eu-west-1`.
+    pub what: String,
+}
+
 /// One step of [`Provider::check`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
+    /// Which kind of finding it is: `gateway.right`. Programs know it by this; `docs/check.md` lists them.
+    pub id: &'static str,
     /// How it is.
     pub verdict: Verdict,
     /// What was tried: `GET /restapis (account 123456789012, eu-west-1)`.
     pub what: String,
     /// What came of it; for a failure, what to do.
     pub says: String,
+    /// How long it took, where that tells something.
+    pub took: Option<Duration>,
+}
+
+impl Finding {
+    /// A finding that took no time worth telling.
+    pub fn new(id: &'static str, verdict: Verdict, what: impl Into<String>, says: impl Into<String>) -> Self {
+        Self { id, verdict, what: what.into(), says: says.into(), took: None }
+    }
+
+    /// The same with the time that it took.
+    #[must_use]
+    pub fn taking(self, took: Duration) -> Self {
+        Self { took: Some(took), ..self }
+    }
 }
 
 /// How a checked thing is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Good.
     Good,
+    /// It was not looked at, for the reason that is told.
+    Untried,
     /// Works, but a person should look.
     Doubtful,
     /// Broken.
     Bad,
+}
+
+impl Verdict {
+    /// The word for machines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Untried => "untried",
+            Self::Doubtful => "doubtful",
+            Self::Bad => "bad",
+        }
+    }
 }

@@ -78,10 +78,24 @@ pub struct Process {
     pub plan_loss: PlanLoss,
     /// How reconnection is paced.
     pub retry: Retry,
+    /// Whether everything is checked before the links connect.
+    pub start_check: StartCheck,
     /// An extra CA for the link and the gateways (PEM).
     pub ca_file: Option<PathBuf>,
     /// `HTTPS_PROXY`, `NO_PROXY` and their kin, as found.
     pub proxy_environment: ProxyEnvironment,
+}
+
+/// What the check at the start of `run` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StartCheck {
+    /// It is not made.
+    #[default]
+    Off,
+    /// It warns.
+    Warn,
+    /// What is broken ends the start.
+    Require,
 }
 
 /// How reconnection is paced.

@@ -1,6 +1,6 @@
 //! What goes wrong on purpose: which calls, how often, and how.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +54,8 @@ pub enum Failure {
     Answer(&'static str),
     /// It is done; the page names the position that was asked for (or `again`) as the next one, for ever.
     SamePosition,
+    /// It is done; the answer's `Date` is off by so many seconds.
+    Clock(i64),
     /// It is done; the answer has so many more bytes of blanks before it.
     Huge(usize),
 }
@@ -110,6 +112,11 @@ impl Failure {
         match self {
             Self::Garbage => answer.body = "<html>This is not what you asked for".into(),
             Self::Answer(body) => answer.body = (*body).into(),
+            Self::Clock(off) => {
+                let (now, span) = (SystemTime::now(), Duration::from_secs(off.unsigned_abs()));
+                let date = if *off < 0 { now - span } else { now + span };
+                answer = answer.with("date", httpdate::fmt_http_date(date));
+            }
             Self::Huge(bytes) => {
                 let mut body = vec![b' '; *bytes];
                 body.extend_from_slice(&answer.body);

@@ -37,9 +37,14 @@ impl Ca {
     }
 
     pub(crate) fn issue_expired(&self, names: &[&str]) -> Identity {
+        self.issue_between(names, (2020, 1, 1), (2021, 1, 1))
+    }
+
+    /// Valid between these days (year, month, day).
+    pub(crate) fn issue_between(&self, names: &[&str], from: (i32, u8, u8), until: (i32, u8, u8)) -> Identity {
         let mut params = params(names, "plane");
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2021, 1, 1);
+        params.not_before = date_time_ymd(from.0, from.1, from.2);
+        params.not_after = date_time_ymd(until.0, until.1, until.2);
         self.sign(&params)
     }
 

@@ -266,7 +266,7 @@ async fn plain_http_where_tls_is_expected_is_said_and_the_other_way_round() {
     let secure = tls_plane(&Ca::new("ours").issue(&["localhost"]), None).await;
     let (steps, fault) =
         tried(&settings(&secure.url().replace("https://", "http://")), &ProxyEnvironment::default()).await;
-    assert_eq!(steps, [Step::Connect, Step::Upgrade]);
+    assert_eq!(steps, [Step::Name, Step::Connect, Step::Upgrade]);
     let fault = fault.expect("stopped");
     assert!(fault.contains("scheme must be https"), "{fault}");
 }

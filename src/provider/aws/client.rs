@@ -23,6 +23,7 @@ use super::{
     http,
     pace::{Bucket, Quota},
     vault::{FromVault, Vault},
+    watch::Watch,
 };
 use crate::{
     model::Error,
@@ -49,6 +50,8 @@ pub(super) struct Access {
     pub(super) base: Arc<Account>,
     /// Is told of every call.
     pub(super) recorder: Recorder,
+    /// Looks at every answer.
+    pub(super) watch: Arc<Watch>,
     loaded: OnceCell<SdkConfig>,
     buckets: Mutex<Buckets>,
 }
@@ -141,7 +144,15 @@ impl Access {
             let regions = config.regions().into_iter().map(str::to_owned).collect();
             Account::new(AccountConfig { role: None, external_id: None, regions, stages: Vec::new() })
         });
-        Self { config, accounts, base, recorder, loaded: OnceCell::new(), buckets: Mutex::default() }
+        Self {
+            config,
+            accounts,
+            base,
+            recorder,
+            watch: Arc::default(),
+            loaded: OnceCell::new(),
+            buckets: Mutex::default(),
+        }
     }
 
     /// The same with an SDK that is set up already.
@@ -353,11 +364,17 @@ impl Access {
             .await
     }
 
+    /// What the SDK was set up with.
+    pub(super) async fn sdk(&self) -> &SdkConfig {
+        self.loaded().await
+    }
+
     /// What all clients share.
     async fn loaded(&self) -> &SdkConfig {
         self.loaded
             .get_or_init(|| async {
-                let http = http::client(self.config.proxies.clone(), self.config.extra_ca.clone());
+                let http =
+                    http::client(self.config.proxies.clone(), self.config.extra_ca.clone(), Arc::clone(&self.watch));
                 load(&self.config, Some(http)).await
             })
             .await
@@ -417,6 +434,6 @@ fn words(line: &Result<String, Error>) -> &str {
 }
 
 /// The same in `region`.
-fn at(config: &SdkConfig, region: &str) -> SdkConfig {
+pub(super) fn at(config: &SdkConfig, region: &str) -> SdkConfig {
     config.to_builder().region(Region::new(region.to_owned())).build()
 }

@@ -24,10 +24,13 @@ use aws_smithy_runtime_api::client::{
     runtime_components::RuntimeComponents,
 };
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use url::{Host, Url};
 
-use super::answer::{Kind, Most};
+use super::{
+    answer::{Kind, Most},
+    watch::Watch,
+};
 use crate::settings::{Fault, ProxyEnvironment};
 
 /// How long an unused connection is kept.
@@ -82,9 +85,9 @@ fn proxy_fault(variable: &str, says: &str) -> Fault {
     Fault { variable: variable.into(), found: None, says: says.into() }
 }
 
-/// The client. Its connections are shared by everything that has the same time-outs.
-pub(super) fn client(proxies: Proxies, extra_ca: Option<Vec<u8>>) -> SharedHttpClient {
-    let ways = Arc::new(Ways { proxies, extra_ca, names: Names(Arc::new(Semaphore::new(LOOKUPS))) });
+/// The client. Its connections are shared by everything that has the same time-outs; `watch` looks at what is answered.
+pub(super) fn client(proxies: Proxies, extra_ca: Option<Vec<u8>>, watch: Arc<Watch>) -> SharedHttpClient {
+    let ways = Arc::new(Ways { proxies, extra_ca, watch, names: Names(Arc::new(Semaphore::new(LOOKUPS))) });
     let known: Mutex<HashMap<Timeouts, SharedHttpConnector>> = Mutex::new(HashMap::new());
     http_client_fn(move |settings: &HttpConnectorSettings, _: &RuntimeComponents| {
         let timeouts = (settings.connect_timeout(), settings.read_timeout());
@@ -107,6 +110,7 @@ type Timeouts = (Option<Duration>, Option<Duration>);
 struct Ways {
     proxies: Proxies,
     extra_ca: Option<Vec<u8>>,
+    watch: Arc<Watch>,
     names: Names,
 }
 
@@ -172,8 +176,11 @@ impl HttpConnector for Router {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let kind = Kind::of(request.method(), request.uri());
         let answering = self.way(request.uri()).call(request);
+        let ways = Arc::clone(&self.ways);
         HttpConnectorFuture::new(async move {
+            let begun = Instant::now();
             let answer = answering.await?;
+            ways.watch.saw(answer.status().as_u16(), answer.headers(), begun.elapsed());
             let most = Most::of(kind, answer.status().as_u16());
             Ok(answer.map(|body| most.keep(body)))
         })

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod config;
 mod credentials;
+mod doors;
 mod export;
 mod failure;
 mod foreign;
@@ -28,6 +29,7 @@ mod subscribe;
 mod template;
 mod unsubscribe;
 mod vault;
+mod watch;
 
 pub use keys::KEYS;
 
@@ -41,9 +43,9 @@ use self::{
     config::Config,
     foreign::{Names, Routes},
 };
-use super::{Call, Finding, Found, Keys, Kind, Listed, Provider, Revoked, Witness};
+use super::{Call, Door, Finding, Found, Keys, Kind, Listed, Provider, Revoked, Witness};
 use crate::{
-    model::{Api, Error, Grant, Subscription, Texts},
+    model::{Api, Dated, Error, Grant, Subscription, Texts},
     observe::Recorder,
     settings::{Faults, Integration, Process},
 };
@@ -180,6 +182,14 @@ impl Provider for Aws {
 
     async fn check(&self, call: &Call, findings: mpsc::Sender<Finding>) {
         check::check(&self.0, call, findings).await;
+    }
+
+    async fn doors(&self) -> Vec<Door> {
+        doors::doors(&self.0.access).await
+    }
+
+    fn clock(&self) -> Option<Dated> {
+        self.0.access.watch.clock()
     }
 
     fn least_policy(&self) -> String {

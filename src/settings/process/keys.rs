@@ -112,6 +112,13 @@ pub(super) const SILENCE: Key =
     key("SILENCE", Shape::Span, Some("15s"), "A connection on which nothing came in for so long is dead.");
 pub(super) const HANDSHAKE: Key =
     key("HANDSHAKE", Shape::Span, Some("10s"), "How long connecting, upgrading and HELLO may take, each.");
+pub(super) const CHECK: Key = key(
+    "CHECK",
+    Shape::Word(&["off", "warn", "require"]),
+    Some("off"),
+    "What `federation-agent check` looks at, at the start of `run`, before it connects. `warn`: what is wrong or doubtful \
+     is a warning in the log. `require`: what is wrong ends the start with code 1.",
+);
 pub(super) const CA_FILE: Key = Key {
     example: "/etc/ssl/company-ca.pem",
     ..key(
@@ -143,5 +150,6 @@ pub static KEYS: &[Key] = &[
     PING,
     SILENCE,
     HANDSHAKE,
+    CHECK,
     CA_FILE,
 ];

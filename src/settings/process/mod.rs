@@ -11,12 +11,12 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use keys::{
-    BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE, LISTEN, LOG,
+    BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, CHECK, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE, LISTEN, LOG,
     LOG_FORMAT, PING, PLAN_LOSS, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW, SILENCE,
 };
 
 use super::{
-    Environment, Fault, Key, LogFormat, PlanLoss, Process, ProxyEnvironment, Retry, Setting, Source,
+    Environment, Fault, Key, LogFormat, PlanLoss, Process, ProxyEnvironment, Retry, Setting, Source, StartCheck,
     reader::{MASK, Reader, parse, shown},
     values::Value,
 };
@@ -43,6 +43,7 @@ struct Raw {
     ping: Option<String>,
     silence: Option<String>,
     handshake: Option<String>,
+    check: Option<String>,
     ca_file: Option<String>,
 }
 
@@ -97,6 +98,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
             ping: checks.span(&PING, raw.ping, tick, 600 * second),
             silence: checks.span(&SILENCE, raw.silence, tick, 3600 * second),
             handshake: checks.span(&HANDSHAKE, raw.handshake, tick, 600 * second),
+        },
+        start_check: match checks.text(&CHECK, raw.check).as_deref() {
+            Some("warn") => StartCheck::Warn,
+            Some("require") => StartCheck::Require,
+            _ => StartCheck::Off,
         },
         ca_file: checks.readable_file(&CA_FILE, raw.ca_file),
         proxy_environment: proxy_environment(environment),

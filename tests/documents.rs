@@ -55,6 +55,8 @@ fn every_file_that_is_linked_to_is_there() {
         "docs/reliability.md",
         "docs/grants.md",
         "docs/metrics.md",
+        "iam/README.md",
+        "deploy/terraform/README.md",
     ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Who tells the last warnings of the log, the newest first.
-pub type Warnings = Arc<dyn Fn() -> Vec<Warning> + Send + Sync>;
+pub type LastWarnings = Arc<dyn Fn() -> Vec<Warning> + Send + Sync>;
 
 /// The board on which the integrations stand. Cheap to clone; all clones are the same board.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ struct Told {
     recorders: Vec<Recorder>,
     journal: String,
     configuration: Vec<Configured>,
-    warnings: Option<Warnings>,
+    warnings: Option<LastWarnings>,
 }
 
 impl fmt::Debug for Told {
@@ -144,7 +144,7 @@ impl Board {
     }
 
     /// The last warnings are asked of `warnings` from now on.
-    pub fn tell_warnings(&self, warnings: Warnings) {
+    pub fn tell_warnings(&self, warnings: LastWarnings) {
         self.told().warnings = Some(warnings);
     }
 

@@ -6,6 +6,7 @@ mod hostile;
 mod pace;
 mod recorded;
 mod session;
+mod told;
 mod wire;
 
 use std::{

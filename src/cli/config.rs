@@ -190,6 +190,7 @@ fn table(text: &mut String, rows: impl Iterator<Item = (String, &'static Key)>) 
             Shape::Decimal => "decimal number".into(),
             Shape::List => "list".into(),
             Shape::Span => "time span".into(),
+            Shape::Secrets => "secret; or a path in `…_FILE`".into(),
         };
         let default = match (key.default, key.required) {
             (Some(default), _) => format!("`{default}`"),

@@ -10,28 +10,30 @@ use super::{
     exit::{Exit, Stop},
     gateways::{self, Gateway, Ready},
     start::{self, Habit, Signals},
+    surface::{self, Told},
     wiring::Running,
 };
 use crate::{
     journal::Journal,
-    observe::{Board, Server},
+    observe::{Board, Part, Vitals},
     provider::{self, Call, Provider},
-    settings::{Connector, Environment, Process},
+    settings::{Connector, Environment},
 };
 
-/// The variable that says where `/livez` and `/readyz` are served.
-const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
-    let _logging = start::log(&ready.process, environment, Habit::Agent)?;
+    let logging = start::log(&ready.process, environment, Habit::Agent)?;
     tell(&ready.connector, &ready.gateways, &ready.warnings);
-    let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
+    let (board, vitals) = (Board::new(), Vitals::default());
+    let integrations = ready.gateways.iter().map(|gateway| gateway.integration.id.clone()).collect();
+    let configuration = surface::configuration(environment);
+    let told = Told { board, vitals, integrations, configuration, logging };
     let runtime = start::runtime()?;
-    let exit = runtime.block_on(serve(ready, begun, asked_to_listen));
+    let exit = runtime.block_on(serve(ready, begun, told));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
     exit
@@ -56,17 +58,20 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
     }
 }
 
-async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
-    let Ready { process, connector, network, gateways, .. } = ready;
+async fn serve(ready: Ready, begun: Instant, told: Told) -> Result<Exit, Stop> {
+    let Ready { process, connector, network, gateways, tls, .. } = ready;
     let mut signals = Signals::take()?;
-    let (board, shutdown) = (Board::new(), CancellationToken::new());
-    listen(&process, asked_to_listen, &board, &shutdown).await?;
+    let (board, vitals, shutdown) = (told.board.clone(), told.vitals.clone(), CancellationToken::new());
+    surface::serve(&process, tls, told, &shutdown).await?;
+    tokio::spawn(vitals.watch(Part::Process, shutdown.clone().cancelled_owned()));
     let count = gateways.len();
     let identities: Vec<_> =
         gateways.iter().map(|gateway| (gateway.integration.id.clone(), Arc::clone(&gateway.provider))).collect();
     let journal = Journal::at(&process.data_dir);
     tokio::spawn(tell_journal(journal.clone()));
-    let running = Running::start(&connector, &process, &network, gateways, &journal, &board)?;
+    let whose = journal.clone();
+    vitals.tell_journal(move || whose.trouble());
+    let running = Running::start(&connector, &process, &network, gateways, &journal, &board, &vitals)?;
     for (integration, provider) in identities {
         tokio::spawn(identify(integration, provider, shutdown.clone()));
     }
@@ -78,6 +83,7 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
     });
 
     let signal = signals.next().await;
+    vitals.leave();
     if running.is_idle() {
         tracing::info!("{signal}: nothing is under way, leaving");
     } else {
@@ -115,29 +121,6 @@ async fn identify(integration: String, provider: Arc<dyn Provider>, shutdown: Ca
         match line {
             Ok(line) => tracing::info!(integration, "{line}"),
             Err(error) => tracing::warn!(integration, "{error}"),
-        }
-    }
-}
-
-/// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does
-/// not need it.
-async fn listen(process: &Process, asked: bool, board: &Board, shutdown: &CancellationToken) -> Result<(), Stop> {
-    let Some(address) = process.listen else { return Ok(()) };
-    match Server::bind(address).await {
-        Ok(server) => {
-            tracing::info!("health: http://{address}/livez and /readyz", address = server.address());
-            tokio::spawn(server.serve(board.clone(), shutdown.clone()));
-            Ok(())
-        }
-        Err(error) if asked => Err(Stop::failed(format_args!(
-            "{LISTEN}={address} cannot be listened on: {error}; set another address, or `off`"
-        ))),
-        Err(error) => {
-            tracing::warn!(
-                "/livez and /readyz are not served, {address} cannot be listened on: {error}; set {LISTEN} to another \
-                 address, or to `off`"
-            );
-            Ok(())
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn client(settings: &Tls) -> Result<ClientConfig, Vec<Fault>> {
     builder.with_client_auth_cert(chain, key).map_err(|error| vec![unusable(keystore, &error)])
 }
 
-fn unusable(keystore: &Store, error: &TlsError) -> Fault {
+pub(super) fn unusable(keystore: &Store, error: &TlsError) -> Fault {
     match error {
         TlsError::InconsistentKeys(_) => store::fault(keystore, "the private key does not belong to the certificate"),
         other => store::fault(keystore, &format!("the certificate and its key cannot be used: {other}")),

@@ -137,7 +137,6 @@ fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::settings::{Environment, Process, process};
 
     const HTTP: &str = "gravitee_services_core_http_";

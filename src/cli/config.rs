@@ -184,13 +184,12 @@ fn table(text: &mut String, rows: impl Iterator<Item = (String, &'static Key)>) 
         let accepted = match key.shape {
             Shape::Word(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "),
             Shape::Text => "text".into(),
-            Shape::Secret => "secret; or a path in `…_FILE`".into(),
+            Shape::Secret | Shape::Secrets => "secret; or a path in `…_FILE`".into(),
             Shape::Flag => "`true`, `false`".into(),
             Shape::Number(from, to) => format!("{from} to {to}"),
             Shape::Decimal => "decimal number".into(),
             Shape::List => "list".into(),
             Shape::Span => "time span".into(),
-            Shape::Secrets => "secret; or a path in `…_FILE`".into(),
         };
         let default = match (key.default, key.required) {
             (Some(default), _) => format!("`{default}`"),

@@ -1,8 +1,9 @@
 //! The health and node surface of the running agent: what it is told, and where it listens.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc};
 
 use rustls::ServerConfig;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{arguments::VERSION, exit::Stop, gateways};
@@ -51,7 +52,8 @@ pub(super) async fn serve(
     match Server::bind(address).await {
         Ok(server) => {
             let guests = match process.http.users.as_slice() {
-                [] => String::new(),
+                [] if server.address().ip().is_loopback() => String::new(),
+                [] => ", for everybody who reaches it".to_owned(),
                 users => {
                     format!(", for the users {}", users.iter().map(|user| &*user.name).collect::<Vec<_>>().join(", "))
                 }

@@ -34,7 +34,7 @@ mod wire;
 pub use dial::{BoxStream, Dial, Network, Stream};
 pub use endpoint::Endpoint;
 pub use probe::{Step, Tried, probe};
-pub use serve::{server_tls, tls_to_ourselves};
+pub(crate) use serve::{server_tls, tls_to_ourselves};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
 

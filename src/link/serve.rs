@@ -11,7 +11,7 @@ use crate::settings::{Fault, Store};
 ///
 /// # Errors
 /// What is wrong with the store, by the setting that names it.
-pub fn server_tls(keystore: &Store) -> Result<Arc<ServerConfig>, Fault> {
+pub(crate) fn server_tls(keystore: &Store) -> Result<Arc<ServerConfig>, Fault> {
     let (chain, key) = store::identity(keystore)?;
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -24,7 +24,7 @@ pub fn server_tls(keystore: &Store) -> Result<Arc<ServerConfig>, Fault> {
 }
 
 /// A client's side of TLS that takes any certificate: to ask this machine's own agent, and to tell it nothing.
-pub fn tls_to_ourselves() -> Arc<ClientConfig> {
+pub(crate) fn tls_to_ourselves() -> Arc<ClientConfig> {
     let provider = Arc::new(ring::default_provider());
     let anybody = Arc::new(trust::Anybody::new(&provider));
     let config = ClientConfig::builder_with_provider(provider)

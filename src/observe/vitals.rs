@@ -26,7 +26,7 @@ use super::Board;
 /// How often a task that is watched shows that it runs.
 const TICK: Duration = Duration::from_secs(10);
 /// A task that has not shown it for so long is stuck. No command, no call and no file of ours holds a thread so long.
-pub const STUCK: Duration = Duration::from_secs(60);
+pub const STUCK: Duration = Duration::from_mins(1);
 
 /// What goes on in the process. Cheap to clone; all clones are the same.
 #[derive(Clone, Default)]
@@ -236,9 +236,9 @@ mod tests {
         let watched = tokio::spawn(vitals.watch(Part::Process, pending::<()>()));
         // Never polled: as if its thread were blocked.
         let _blocked = vitals.watch(link(), pending::<()>());
-        sleep(STUCK - Duration::from_secs(1)).await;
+        sleep(Duration::from_secs(59)).await;
         assert!(vitals.stuck().is_empty());
-        sleep(Duration::from_secs(5 * 3600)).await;
+        sleep(Duration::from_hours(5)).await;
         let probes = vitals.probes(&board);
         assert!(probes["process"].healthy && !probes["plane-one"].healthy, "{probes:?}");
         assert!(probes["plane-one"].message.as_ref().unwrap().contains("has not run for 18059 s"), "{probes:?}");

@@ -131,7 +131,7 @@ impl Guard {
         let mut found = None;
         for user in &self.users {
             let apart = user.digest.iter().zip(given).fold(0, |apart, (one, other)| apart | (one ^ other));
-            if user.named.is_named(&name) & (apart == 0) {
+            if user.named.is_named(&name) && apart == 0 {
                 found = Some(user.named.name.clone());
             }
         }

@@ -165,9 +165,9 @@ async fn the_probes_of_gravitees_chart_restart_nobody_for_a_lost_plane_and_resta
     let (board, vitals) = (surface.board.clone(), surface.vitals.clone());
     let connected = || Standing { connected: true, since: SystemTime::UNIX_EPOCH, why: None };
     tokio::spawn(vitals.watch(Part::Process, pending::<()>()));
-    let (stick, stuck) = tokio::sync::oneshot::channel();
+    let (stick, told) = tokio::sync::oneshot::channel();
     tokio::spawn(vitals.watch(Part::Link("one".into()), async {
-        let _ = stuck.await;
+        let _ = told.await;
         panic!("a fault of ours");
     }));
     board.put("one", "aws-api-gateway", connected());

@@ -31,7 +31,7 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let (board, vitals) = (Board::new(), Vitals::default());
     let integrations = ready.gateways.iter().map(|gateway| gateway.integration.id.clone()).collect();
     let configuration = surface::configuration(environment);
-    let told = Told { board, vitals, integrations, configuration, logging };
+    let told = Told { board, vitals, integrations, configuration, logging: logging.clone() };
     let runtime = start::runtime()?;
     let exit = runtime.block_on(serve(ready, begun, told));
     // Whatever still runs has been told to end and has had its time.

@@ -84,7 +84,7 @@ fn surface(process: &Process, told: Told) -> Surface {
         started: Instant::now(),
         configuration,
         // The end of a list of none, in OpenMetrics.
-        metrics: Box::new(|| "# EOF\n".to_owned()),
+        metrics: Box::new(|| Box::pin(async { "# EOF\n".to_owned() })),
         prometheus: !process.http.no_prometheus,
         levels: Levels::new(&process.log, move |filter| logging.set(filter)),
         users: process.http.users.clone(),

@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -71,7 +72,7 @@ pub struct Surface {
     /// The settings as they stand, masked, by Gravitee's property.
     pub configuration: BTreeMap<String, String>,
     /// The metrics, as OpenMetrics text.
-    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+    pub metrics: Box<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>,
     /// Whether `/_node/metrics/prometheus` is served.
     pub prometheus: bool,
     /// The levels of the log.

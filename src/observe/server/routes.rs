@@ -96,8 +96,8 @@ impl Shared {
             _ if !reads => not_found(),
             "/" => self.page(),
             "/status" => json(StatusCode::OK, &self.surface.board.status()),
-            "/metrics" => self.metrics(),
-            "/_node/metrics/prometheus" if self.surface.prometheus => self.metrics(),
+            "/metrics" => self.metrics().await,
+            "/_node/metrics/prometheus" if self.surface.prometheus => self.metrics().await,
             "/_node" | "/_node/" => node::who(&self.surface),
             "/_node/health" => node::health(&self.surface, query).await,
             "/_node/monitor" => json(StatusCode::OK, &monitor::figures(self.surface.started.elapsed())),
@@ -125,8 +125,8 @@ impl Shared {
         answer
     }
 
-    fn metrics(&self) -> Answer {
-        text(StatusCode::OK, OPENMETRICS, (self.surface.metrics)())
+    async fn metrics(&self) -> Answer {
+        text(StatusCode::OK, OPENMETRICS, (self.surface.metrics)().await)
     }
 
     /// Whether whoever has come so far may change something; the error says what to do.

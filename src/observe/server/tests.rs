@@ -27,7 +27,7 @@ fn surface(users: &[(&str, &str)]) -> Surface {
         id: "f3b1c6a2".into(),
         started: Instant::now(),
         configuration: BTreeMap::from([("integration_providers_0_type".into(), "aws-api-gateway".into())]),
-        metrics: Box::new(|| "# EOF\n".into()),
+        metrics: Box::new(|| Box::pin(async { "# EOF\n".into() })),
         prometheus: true,
         levels: Levels::new("info", |_| {}),
         users: users.iter().map(named).collect(),

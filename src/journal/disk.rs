@@ -69,16 +69,23 @@ pub(super) fn knows_no_locks(error: &io::Error) -> bool {
 
 /// Makes the folder and those above it, on the disk when this returns.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+    match make_one(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
                 make_folder(parent)?;
-                make_folder(path)
+                // Once: where nothing can be made, as in /proc, the kernel says so for ever.
+                make_one(path)
             }
             _ => Err(error),
         },
+        made => made,
+    }
+}
+
+fn make_one(path: &Path) -> io::Result<()> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_folder),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }

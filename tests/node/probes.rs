@@ -1,5 +1,7 @@
 //! The three probes of Gravitee's chart, against the real binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot set its stage has failed")]
+
 use std::time::Duration;
 
 use federation_agent::plane::{Plane, PlaneSettings};
@@ -67,5 +69,24 @@ async fn a_process_that_stands_still_is_restarted_by_the_same_probes() {
     };
     let seen = soon("the probes", kubelet::watch(SECOND, SECOND * 30, ask, std::future::pending())).await;
     assert_eq!(seen.restart, Some("liveness"), "{seen:?}");
+    agent.signal("KILL");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_and_a_token_that_only_a_person_can_mend_are_messages_of_healthy_probes() {
+    let stage = Stage::set(&[ONE]).await;
+    let wrong =
+        [("gravitee_integration_connector_ws_headers_0_value", "bearer wrong"), ("FEDERATION_AGENT_DATA_DIR", "/proc")];
+    let mut agent = Process::start(&[], stage.environment(&wrong));
+    let address = address(&mut agent).await;
+    agent.says("not connected").await;
+    agent.says("cannot be written").await;
+    let (status, _, body) = ask(&address, "GET /_node/health", "", "").await.unwrap();
+    let health: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200, "{body}");
+    for (probe, says) in [("plane-one", "401"), ("journal", "the journal cannot be written")] {
+        assert_eq!(health[probe]["healthy"], true, "{body}");
+        assert!(health[probe]["message"].as_str().unwrap_or_default().contains(says), "{body}");
+    }
     agent.signal("KILL");
 }

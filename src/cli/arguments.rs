@@ -155,7 +155,8 @@ Examples:
 
     /// Ask the running agent whether it is alive; for HEALTHCHECK and probes
     ///
-    /// Asks /livez where FEDERATION_AGENT_LISTEN says that the agent listens. Exit code 0 when it is well, 1 when not.
+    /// Asks /livez where FEDERATION_AGENT_LISTEN (or gravitee_services_core_http_…) says that the agent listens, with TLS
+    /// where it is secured. Exit code 0 when it is well, 1 when not.
     Health {
         /// Ask /readyz instead: whether every integration is connected to the plane
         #[arg(long)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{exit::Stop, terminal, wiring};
 use crate::{
-    link::Dial,
+    link::{Dial, server_tls},
     observe::Recorder,
     provider::{self, Provider},
     settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
@@ -38,6 +38,8 @@ pub(super) struct Ready {
     pub(super) network: Arc<dyn Dial>,
     /// The gateways.
     pub(super) gateways: Vec<Gateway>,
+    /// The certificate of the health and node surface.
+    pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
 }
@@ -63,9 +65,11 @@ pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
             }
         }
     });
+    let tls = process.http.keystore.as_ref().map(server_tls).transpose();
+    let tls = tls.map_err(|fault| add(&mut faults, Faults(vec![fault]))).unwrap_or_default();
     match wired {
         Some((connector, network)) if faults.0.is_empty() => {
-            Ok(Ready { process, connector, network, gateways, warnings })
+            Ok(Ready { process, connector, network, gateways, tls, warnings })
         }
         _ => Err(faults),
     }

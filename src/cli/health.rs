@@ -9,13 +9,22 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header::HOST};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, runtime::Builder, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    runtime::Builder,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
 
 use super::{
     exit::{Exit, Stop},
     terminal,
 };
-use crate::settings::{self, Environment};
+use crate::{
+    link::tls_to_ourselves,
+    settings::{self, Environment},
+};
 
 /// How long an answer may take: less than any probe's own patience.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,21 +32,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER: usize = 64 * 1024;
 
 pub(super) fn health(environment: &Environment, ready: bool) -> Result<Exit, Stop> {
-    let Some(address) = settings::process(environment)?.listen else {
+    let process = settings::process(environment)?;
+    let Some(address) = process.listen else {
         return Err(Stop::failed(
-            "FEDERATION_AGENT_LISTEN=off: nobody can be asked; set it to an address, or drop this probe",
+            "the health surface is off (FEDERATION_AGENT_LISTEN, or gravitee_services_core_http_enabled): nobody can be \
+             asked; set it to an address, or drop this probe",
         ));
     };
+    let secured = process.http.keystore.is_some();
+    let scheme = if secured { "https" } else { "http" };
     let path = if ready { "/readyz" } else { "/livez" };
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Stop::failed(format_args!("the system gave no threads: {error}")))?;
     let (status, body) = runtime
-        .block_on(async { timeout(PATIENCE, ask(reachable(address), path)).await })
-        .map_err(|_| Stop::failed(format_args!("http://{address}{path} did not answer in {PATIENCE:?}")))?
+        .block_on(async { timeout(PATIENCE, ask(reachable(address), path, secured)).await })
+        .map_err(|_| Stop::failed(format_args!("{scheme}://{address}{path} did not answer in {PATIENCE:?}")))?
         .map_err(|error| {
-            Stop::failed(format_args!("http://{address}{path} cannot be asked: {error}; is the agent running?"))
+            Stop::failed(format_args!("{scheme}://{address}{path} cannot be asked: {error}; is the agent running?"))
         })?;
     terminal::say(body.trim_end());
     Ok(if status == StatusCode::OK { Exit::Good } else { Exit::Failed })
@@ -53,8 +66,24 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), Box<dyn std::error::Error>> {
+async fn ask(
+    address: SocketAddr,
+    path: &str,
+    secured: bool,
+) -> Result<(StatusCode, String), Box<dyn std::error::Error>> {
     let stream = TcpStream::connect(address).await?;
+    if secured {
+        let stream = TlsConnector::from(tls_to_ourselves()).connect(address.ip().into(), stream).await?;
+        return get(stream, address, path).await;
+    }
+    get(stream, address, path).await
+}
+
+async fn get(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    path: &str,
+) -> Result<(StatusCode, String), Box<dyn std::error::Error>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::get(path).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;

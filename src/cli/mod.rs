@@ -14,6 +14,7 @@ mod iam;
 mod memory;
 mod run;
 mod start;
+mod surface;
 mod terminal;
 mod wiring;
 

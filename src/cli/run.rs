@@ -7,24 +7,20 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::VERSION,
-    check, config,
+    check,
     exit::{Exit, Stop},
     gateways::{self, Gateway, Ready},
     start::{self, Habit, Signals},
+    surface::{self, Told},
     wiring::Running,
 };
 use crate::{
     journal::Journal,
-    observe::{
-        Board, Recorder, Server,
-        status::{Configured, Identity},
-    },
+    observe::{Board, Part, Recorder, Vitals, status::Identity},
     provider::{self, Call, Provider},
-    settings::{self, Connector, Environment, Process, Source},
+    settings::{Connector, Environment},
 };
 
-/// The variable that says where `/livez` and `/readyz` are served.
-const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
@@ -33,29 +29,16 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let ready = gateways::ready(environment)?;
     let logging = start::log(&ready.process, environment, Habit::Agent)?;
     tell(&ready.connector, &ready.gateways, &ready.warnings);
-    let board = Board::new();
-    board.tell_configuration(configured(environment));
+    let (board, vitals) = (Board::new(), Vitals::default());
     board.tell_warnings(logging.warnings());
-    let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
+    let integrations = ready.gateways.iter().map(|gateway| gateway.integration.id.clone()).collect();
+    let configuration = surface::configuration(environment, &board);
+    let told = Told { board, vitals, integrations, configuration, logging: logging.clone() };
     let runtime = start::runtime()?;
-    let exit = runtime.block_on(serve(ready, board, begun, asked_to_listen));
+    let exit = runtime.block_on(serve(ready, begun, told));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
     exit
-}
-
-/// What is set, masked, for the status page.
-fn configured(environment: &Environment) -> Vec<Configured> {
-    let settings = settings::explain(environment, &config::tables()).settings.into_iter();
-    let set = settings.filter_map(|setting| {
-        let source = match setting.source {
-            Source::Variable => "variable".to_owned(),
-            Source::File(path) => format!("file {path}"),
-            Source::Default | Source::Unset => return None,
-        };
-        Some(Configured { name: setting.variable, value: setting.value.unwrap_or_default(), source })
-    });
-    set.collect()
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
@@ -79,10 +62,11 @@ fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
     }
 }
 
-async fn serve(ready: Ready, board: Board, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
+async fn serve(mut ready: Ready, begun: Instant, told: Told) -> Result<Exit, Stop> {
     let mut signals = Signals::take()?;
-    let shutdown = CancellationToken::new();
-    listen(&ready.process, asked_to_listen, &board, &shutdown).await?;
+    let (board, vitals, shutdown) = (told.board.clone(), told.vitals.clone(), CancellationToken::new());
+    surface::serve(&ready.process, ready.tls.take(), told, &shutdown).await?;
+    tokio::spawn(vitals.watch(Part::Process, shutdown.clone().cancelled_owned()));
     tokio::select! {
         biased;
         signal = signals.next() => {
@@ -98,7 +82,9 @@ async fn serve(ready: Ready, board: Board, begun: Instant, asked_to_listen: bool
     let journal = Journal::at(&process.data_dir);
     board.watch_journal(Arc::new(journal.clone()));
     tokio::spawn(tell_journal(journal.clone(), board.clone()));
-    let running = Running::start(&connector, &process, &network, gateways, &journal, &board)?;
+    let whose = journal.clone();
+    vitals.tell_journal(move || whose.trouble());
+    let running = Running::start(&connector, &process, &network, gateways, &journal, &board, &vitals)?;
     for (recorder, provider) in identities {
         tokio::spawn(identify(recorder, provider, shutdown.clone()));
     }
@@ -110,6 +96,7 @@ async fn serve(ready: Ready, board: Board, begun: Instant, asked_to_listen: bool
     });
 
     let signal = signals.next().await;
+    vitals.leave();
     if running.is_idle() {
         tracing::info!("{signal}: nothing is under way, leaving");
     } else {
@@ -157,27 +144,4 @@ async fn identify(recorder: Recorder, provider: Arc<dyn Provider>, shutdown: Can
         }
     }
     recorder.identified(identities);
-}
-
-/// Serves the health surface. A port that nobody asked for and somebody else has is a warning: the agent's work does
-/// not need it.
-async fn listen(process: &Process, asked: bool, board: &Board, shutdown: &CancellationToken) -> Result<(), Stop> {
-    let Some(address) = process.listen else { return Ok(()) };
-    match Server::bind(address).await {
-        Ok(server) => {
-            tracing::info!("health: http://{address}/livez and /readyz", address = server.address());
-            tokio::spawn(server.serve(board.clone(), shutdown.clone()));
-            Ok(())
-        }
-        Err(error) if asked => Err(Stop::failed(format_args!(
-            "{LISTEN}={address} cannot be listened on: {error}; set another address, or `off`"
-        ))),
-        Err(error) => {
-            tracing::warn!(
-                "/livez and /readyz are not served, {address} cannot be listened on: {error}; set {LISTEN} to another \
-                 address, or to `off`"
-            );
-            Ok(())
-        }
-    }
 }

@@ -18,7 +18,7 @@ use crate::{
     agent::{Agent, AgentSettings, guard::Guard},
     journal::{Journal, ingested::Ingested},
     link::{self, Dial, Link, LinkSettings, Network, State},
-    observe::{Board, Standing},
+    observe::{Board, Part, Standing, Vitals},
     settings::{Connector, Faults, Integration, Process},
 };
 
@@ -67,6 +67,7 @@ impl Running {
         gateways: Vec<Gateway>,
         journal: &Journal,
         board: &Board,
+        vitals: &Vitals,
     ) -> Result<Self, Stop> {
         let (agents, states, goodbye) = (Vec::new(), Vec::new(), CancellationToken::new());
         let mut running = Self { agents, states, links: Vec::new(), goodbye };
@@ -82,6 +83,7 @@ impl Running {
                 ..AgentSettings::new(&integration.id, process)
             };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
+            let integration_id = integration.id.clone();
             let whose = integration.id.clone();
             tokio::spawn(async move { guard.begin(&whose).await });
             let settings = link_settings(connector, process, &integration);
@@ -91,19 +93,20 @@ impl Running {
                     .recording(recorder)
                     .with_detail(agent.health_detail());
             board.put(&integration.id, &integration.kind, standing(&states.borrow()));
+            vitals.tell_gateway(&integration.id, agent.health_detail());
             running.states.push(states.clone());
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);
-            links.push(link);
+            links.push((integration_id, link));
         }
         // What an earlier life left is seen to first, and holds up nobody.
         for agent in &running.agents {
             agent.begin();
         }
         // Only now: a fault in the last one must not leave the first ones connected.
-        for link in links {
+        for (id, link) in links {
             let goodbye = running.goodbye.clone();
-            running.links.push(tokio::spawn(async move { link.run(goodbye).await }));
+            running.links.push(tokio::spawn(vitals.watch(Part::Link(id), async move { link.run(goodbye).await })));
         }
         Ok(running)
     }

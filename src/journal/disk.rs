@@ -73,7 +73,7 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => {
                 make_folder(parent)?;
-                // Once: `/proc` says *not found* for ever, whatever stands above.
+                // Once: where nothing can be made, as in /proc, the kernel says so for ever.
                 make_one(path)
             }
             _ => Err(error),
@@ -86,7 +86,7 @@ fn make_one(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => path.parent().map_or(Ok(()), sync_folder),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made,
+        Err(error) => Err(error),
     }
 }
 

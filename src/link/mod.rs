@@ -21,6 +21,7 @@ mod guard;
 mod policy;
 mod probe;
 mod proxy;
+mod serve;
 mod session;
 mod state;
 mod store;
@@ -35,6 +36,7 @@ pub use certificate::{Age, Certificate, Presented, own_certificate, roughly};
 pub use dial::{BoxStream, Dial, LookedUp, Network, Stream};
 pub use endpoint::Endpoint;
 pub use probe::{Seen, Step, Tried, probe, probe_one};
+pub(crate) use serve::{server_tls, tls_to_ourselves};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
 

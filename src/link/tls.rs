@@ -54,7 +54,7 @@ pub(super) fn client(settings: &Tls) -> Result<Client, Vec<Fault>> {
     Ok(Client { config: Arc::new(config), verifier })
 }
 
-fn unusable(keystore: &Store, error: &TlsError) -> Fault {
+pub(super) fn unusable(keystore: &Store, error: &TlsError) -> Fault {
     match error {
         TlsError::InconsistentKeys(_) => store::fault(keystore, "the private key does not belong to the certificate"),
         other => store::fault(keystore, &format!("the certificate and its key cannot be used: {other}")),

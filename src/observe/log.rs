@@ -62,6 +62,14 @@ impl Filter {
     }
 }
 
+#[cfg(test)]
+impl Filter {
+    /// Whether it lets an event through.
+    pub(super) fn lets(&self, target: &str, level: tracing::Level) -> bool {
+        self.0.would_enable(target, &level)
+    }
+}
+
 impl FromStr for Filter {
     type Err = String;
 

@@ -36,6 +36,9 @@ pub enum Shape {
     Span,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// Secrets by names that nobody declares, one variable a name: `users_admin`. Each can come from the file that
+    /// `<variable>_FILE` names.
+    Secrets,
 }
 
 pub(super) const LEAST_DECIMAL: f64 = 0.001;
@@ -52,6 +55,7 @@ impl Shape {
             Self::Number(from, to) => format!("a whole number from {from} to {to}"),
             Self::Decimal => format!("a decimal number from {LEAST_DECIMAL} to {GREATEST_DECIMAL}"),
             Self::List => "a comma-separated list, or one variable an entry".into(),
+            Self::Secrets => "one variable a name, each a text that is kept secret".into(),
             Self::Span => "a time span with its unit, like 500ms, 8s or 2m".into(),
             Self::Word(words) => match words {
                 [] => "nothing".into(),

@@ -13,9 +13,11 @@ mod fault;
 mod integrations;
 mod key;
 mod load;
+mod named;
 mod process;
 mod proxy;
 mod reader;
+mod services;
 mod suggest;
 mod tables;
 mod tls;
@@ -27,7 +29,9 @@ pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};
 pub use key::{Group, Key, KeyTable, Shape};
 pub use load::{Draft, Gateways, draft, draft_of_gateways, explain, gateways, load, process};
+pub use named::Named;
 pub use process::{KEYS as PROCESS_KEYS, PREFIX as PROCESS_PREFIX};
+pub use services::Http;
 pub use tables::{Section, sections};
 pub use values::Values;
 
@@ -56,8 +60,10 @@ pub struct Process {
     pub log: String,
     /// How it is logged.
     pub log_format: LogFormat,
-    /// Where `/livez` and `/readyz` are served; `None` is off.
+    /// Where the health and node surface is served; `None` is off.
     pub listen: Option<SocketAddr>,
+    /// How it is served, and to whom.
+    pub http: Http,
     /// Where state will be kept.
     pub data_dir: PathBuf,
     /// How long work may go on after SIGTERM.

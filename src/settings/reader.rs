@@ -18,7 +18,7 @@ pub(super) const MASK: &str = "********";
 /// One reading of an environment.
 pub(super) struct Reader<'e> {
     pub(super) environment: &'e Environment,
-    names: Names<'e>,
+    pub(super) names: Names<'e>,
     /// What is wrong.
     pub(super) faults: Vec<Fault>,
     /// What a person should know.
@@ -115,6 +115,11 @@ impl<'e> Reader<'e> {
     fn keys(&mut self, keys: &[Key], base: &str) -> Values {
         let mut values = Values::default();
         for key in keys {
+            if key.shape == Shape::Secrets {
+                let (name, named) = self.named_secrets(&join(base, key.name), key.help);
+                values.put(key.name, name, !named.is_empty(), Some(Value::Secrets(named)));
+                continue;
+            }
             let (name, given, value) = self.key(key, base);
             values.put(key.name, name, given, value);
             values.put_entries(key.name, std::mem::take(&mut self.entries));
@@ -162,7 +167,7 @@ impl<'e> Reader<'e> {
         (name, given, value)
     }
 
-    fn secret(&mut self, property: &str) -> (String, Source, Option<Value>) {
+    pub(super) fn secret(&mut self, property: &str) -> (String, Source, Option<Value>) {
         let direct = self.find(property);
         let Some((file_name, path)) = self.find_with(property, "_FILE") else {
             return match direct {
@@ -299,6 +304,7 @@ impl Value {
             Self::Decimal(number) => number.to_string(),
             Self::List(entries) => entries.iter().map(|entry| clean(entry)).collect::<Vec<_>>().join(","),
             Self::Span(span) => humantime::format_duration(*span).to_string(),
+            Self::Secrets(named) => named.iter().map(|one| clean(&one.name)).collect::<Vec<_>>().join(","),
         }
     }
 }
@@ -320,6 +326,8 @@ pub(super) fn parse(shape: Shape, text: &str) -> Option<Value> {
         }
         Shape::List => Some(Value::List(text.split(',').map(|entry| entry.trim().to_owned()).collect())),
         Shape::Span => span(text).map(Value::Span),
+        // Read name by name.
+        Shape::Secrets => None,
         Shape::Word(words) => {
             words.iter().find(|word| word.eq_ignore_ascii_case(text)).map(|word| Value::Text((*word).to_owned()))
         }

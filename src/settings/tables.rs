@@ -13,6 +13,11 @@ pub(super) const SYSTEM_PROXY: &str = "system.proxy";
 /// The list of provider entries.
 pub(super) const PROVIDERS: &str = "integration.providers";
 
+/// Below it stands how the health and node surface is served.
+pub(super) const CORE_HTTP: &str = "services.core.http";
+/// Below it stands whether its metrics are served.
+pub(super) const METRICS: &str = "services.metrics";
+
 const STORE_TYPES: Shape = Shape::Word(&["PEM", "PKCS12", "JKS"]);
 const PROXY_TYPES: Shape = Shape::Word(&["HTTP", "SOCKS4", "SOCKS5"]);
 
@@ -211,6 +216,96 @@ pub(super) static CLOUD_TOKEN: KeyTable = KeyTable {
     groups: &[],
 };
 
+/// The health and node surface. Below [`CORE_HTTP`].
+pub(super) static SURFACE: KeyTable = KeyTable {
+    keys: &[
+        defaulted("enabled", Shape::Flag, "true", "Whether the surface is served.", "true"),
+        defaulted("host", Shape::Text, "localhost", "Where it listens: an IP address, or `localhost`.", "0.0.0.0"),
+        defaulted("port", Shape::Number(0, 65_535), "18084", "Its port; 0 takes any that is free.", "18084"),
+        optional(
+            "authentication.type",
+            Shape::Word(&["basic", "none"]),
+            "`basic`: whoever asks needs one of the users below. `none`: nobody does. Without it: `basic` when there is a \
+             user.",
+            "basic",
+        ),
+        optional(
+            "authentication.users",
+            Shape::Secrets,
+            "The password of the user NAME; one variable a user. There is none by default, and then nobody is asked.",
+            "<password>",
+        ),
+        defaulted("secured", Shape::Flag, "false", "Serve it by TLS, with the certificate of the key store.", "true"),
+        optional(
+            "ssl.keystore.type",
+            STORE_TYPES,
+            "The key store's format; known by the file's name when it is not set. JKS is refused with the command that \
+             converts it.",
+            "PKCS12",
+        ),
+        optional(
+            "ssl.keystore.path",
+            Shape::Text,
+            "A file with the surface's certificate and key. It is read at the start.",
+            "/etc/federation-agent/surface.p12",
+        ),
+        optional(
+            "ssl.keystore.content",
+            Shape::Secret,
+            "The key store itself, as base64, instead of a path.",
+            "<base64>",
+        ),
+        optional("ssl.keystore.password", Shape::Secret, "What opens the key store.", "<password>"),
+        optional("ssl.keystore.alias", Shape::Text, "The entry of the key store to use.", "surface"),
+        optional(
+            "ssl.keystore.certPath",
+            Shape::Text,
+            "A PEM file with the certificate, when the key is in another file.",
+            "/etc/federation-agent/surface.crt",
+        ),
+        optional(
+            "ssl.keystore.keyPath",
+            Shape::Text,
+            "The PEM file with the key of `certPath`.",
+            "/etc/federation-agent/surface.key",
+        ),
+        optional(
+            "ssl.clientAuth",
+            Shape::Text,
+            "Only `false` is accepted: client certificates are not asked for.",
+            "false",
+        ),
+        optional(
+            "idleTimeout",
+            Shape::Number(0, 86_400_000),
+            "Accepted, and of no effect: a connection carries one request and ends after 10 seconds at the latest.",
+            "0",
+        ),
+    ],
+    groups: &[Group {
+        name: "ssl.keystore.certificates",
+        help: "Certificate and key as two PEM files, another way to write `certPath` and `keyPath`. One entry is used.",
+        keys: &[
+            required("cert", Shape::Text, "The PEM file with the certificate.", "/etc/federation-agent/surface.crt"),
+            required("key", Shape::Text, "The PEM file with its key.", "/etc/federation-agent/surface.key"),
+        ],
+    }],
+};
+
+/// The surface's metrics. Below [`METRICS`].
+pub(super) static SERVED_METRICS: KeyTable = KeyTable {
+    keys: &[
+        optional(
+            "enabled",
+            Shape::Flag,
+            "`false`: `/_node/metrics/prometheus` is not served. `/metrics` always is.",
+            "true",
+        ),
+        defaulted("prometheus.enabled", Shape::Flag, "true", "The same.", "true"),
+    ],
+    groups: &[],
+};
+
 /// A provider entry, its configuration apart. Below [`PROVIDERS`] and an index.
 pub(super) static PROVIDER: KeyTable = KeyTable {
     keys: &[
@@ -241,7 +336,8 @@ pub struct Section {
 impl Section {
     /// The documented variable of `key`, `N` standing for an index: `gravitee_integration_providers_N_type`.
     pub fn variable(&self, key: &Key) -> String {
-        variable(&join(&self.base, key.name))
+        let name = variable(&join(&self.base, key.name));
+        if key.shape == Shape::Secrets { format!("{name}_NAME") } else { name }
     }
 
     /// The documented variable of `key` in an entry of `group`.
@@ -277,6 +373,14 @@ pub fn sections(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<Section> {
     }
     sections.extend([
         section("TLS and proxy of the link", WS, "How the controller is trusted and reached.", &REACH),
+        section(
+            "The health and node surface",
+            CORE_HTTP,
+            "Gravitee's names for where the surface listens and who may ask. `FEDERATION_AGENT_LISTEN` is used instead of \
+             `enabled`, `host` and `port` when it is set.",
+            &SURFACE,
+        ),
+        section("The surface's metrics", METRICS, "", &SERVED_METRICS),
         section("The system's proxy", SYSTEM_PROXY, "Used when `useSystemProxy` says so.", &SYSTEM),
         section("Gravitee Cloud", CLOUD, "", &CLOUD_TOKEN),
         section(

@@ -59,7 +59,8 @@ pub(super) fn has_family(values: &Values, prefix: &str) -> bool {
     values.given().any(|name| name.starts_with(prefix))
 }
 
-fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
+/// The certificate and key that the keys below `ssl.keystore.` name.
+pub(super) fn keystore(reader: &mut Reader<'_>, values: &Values) -> Option<Store> {
     let mut pairs: Vec<([String; 2], [Option<&str>; 2])> = Vec::new();
     let cert = values.text("ssl.keystore.certPath");
     let key = values.text("ssl.keystore.keyPath");

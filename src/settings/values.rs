@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{Environment, Fault, Faults, KeyTable, reader::Reader};
+use super::{Environment, Fault, Faults, KeyTable, named::Named, reader::Reader};
 
 /// Values by declared key, checked for their shape, the table's defaults applied; empty texts are not there.
 ///
@@ -33,6 +33,7 @@ pub(super) enum Value {
     Decimal(f64),
     List(Vec<String>),
     Span(Duration),
+    Secrets(Vec<Named>),
 }
 
 impl fmt::Debug for Value {
@@ -150,6 +151,14 @@ impl Values {
         match self.value(name) {
             Some(Value::Span(span)) => *span,
             _ => Duration::ZERO,
+        }
+    }
+
+    /// The secrets below `name`, by the names that were found there.
+    pub fn named_secrets(&self, name: &str) -> &[Named] {
+        match self.value(name) {
+            Some(Value::Secrets(named)) => named,
+            _ => &[],
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     journal::Journal,
     model::Api,
-    observe::Board,
+    observe::{Board, Vitals},
     plane::{Phase, Plane, PlaneSettings, PlaneSubscription},
     settings::Environment,
     standin::{self, Estate, Gateway},
@@ -94,7 +94,15 @@ impl Story {
         let begin = Instant::now();
         let Ready { process, connector, network, gateways, .. } = gateways::ready(&self.environment())?;
         let board = Board::new();
-        let running = Running::start(&connector, &process, &network, gateways, &Journal::in_memory(), &board)?;
+        let running = Running::start(
+            &connector,
+            &process,
+            &network,
+            gateways,
+            &Journal::in_memory(),
+            &board,
+            &Vitals::default(),
+        )?;
         if timeout(PATIENCE, self.plane.connected(INTEGRATION)).await.is_err() {
             let why = board.standing(INTEGRATION).and_then(|standing| standing.why);
             return Err(Stop::failed(format_args!(

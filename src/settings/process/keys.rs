@@ -35,7 +35,7 @@ pub(super) const LISTEN: Key = key(
     "LISTEN",
     Shape::Text,
     Some("127.0.0.1:18084"),
-    "Where `/livez` and `/readyz` are served: an address and a port, or `off`.",
+    "Where the status page, health, metrics and Gravitee's `/_node` are served: an address and a port, or `off`.",
 );
 pub(super) const DATA_DIR: Key = key(
     "DATA_DIR",

@@ -16,8 +16,9 @@ use keys::{
 };
 
 use super::{
-    Environment, Fault, Key, LogFormat, PlanLoss, Process, ProxyEnvironment, Retry, Setting, Source, StartCheck,
+    Environment, Fault, Http, Key, LogFormat, PlanLoss, Process, ProxyEnvironment, Retry, Setting, Source, StartCheck,
     reader::{MASK, Reader, parse, shown},
+    services,
     values::Value,
 };
 
@@ -66,10 +67,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         reader.fault(PREFIX, None, format!("the settings of this prefix cannot be read: {error}"));
         Raw::default()
     });
+    let asked_to_listen = raw.listen.is_some();
     let mut checks = Checks { reader };
     let second = Duration::from_secs(1);
     let tick = Duration::from_millis(1);
-    let process = Process {
+    let mut process = Process {
         log: checks.log(raw.log),
         log_format: match checks.text(&LOG_FORMAT, raw.log_format).as_deref() {
             Some("text") => LogFormat::Text,
@@ -77,6 +79,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
             _ => LogFormat::Auto,
         },
         listen: checks.listen(raw.listen),
+        http: Http::default(),
         data_dir: PathBuf::from(checks.text(&DATA_DIR, raw.data_dir).unwrap_or_default()),
         drain: checks.span(&DRAIN, raw.drain, Duration::ZERO, 600 * second),
         budget: checks.span(&BUDGET, raw.budget, tick, 51 * second),
@@ -112,6 +115,16 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
     }
     if process.retry.silence <= process.retry.ping {
         checks.relation(&SILENCE, process.retry.silence, "be longer than", &PING, process.retry.ping);
+    }
+    let ours = asked_to_listen.then(|| variable(&LISTEN));
+    let services = services::read(reader, ours.as_deref());
+    process.http = services.http;
+    if !asked_to_listen {
+        process.listen = services.address;
+        if services.moved {
+            let shown = process.listen.map_or("off".into(), |address| address.to_string());
+            reader.show(&variable(&LISTEN), &shown);
+        }
     }
     process
 }
@@ -314,6 +327,7 @@ mod tests {
         let mut reader = Reader::new(&environment);
         read(&mut reader);
         let explained: Vec<String> = reader.settings.into_iter().map(|setting| setting.variable).collect();
+        let explained: Vec<String> = explained.into_iter().filter(|name| name.starts_with(PREFIX)).collect();
         let mut declared: Vec<String> = KEYS.iter().map(variable).collect();
         let mut sorted = explained.clone();
         declared.sort();

@@ -35,7 +35,7 @@ struct Teller {
 }
 
 pub(super) fn check(environment: &Environment, output: TextOutput) -> Result<Exit, Stop> {
-    let Ready { process, connector, network, gateways, warnings } = gateways::ready(environment)?;
+    let Ready { process, connector, network, gateways, warnings, .. } = gateways::ready(environment)?;
     // What could be warned of is among the findings.
     start::log(&process, environment, Habit::Silent)?;
     let mut teller =

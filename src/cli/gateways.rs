@@ -40,6 +40,8 @@ pub(super) struct Ready {
     pub(super) gateways: Vec<Gateway>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
+    /// What is set and not needed, or read in part.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the settings and builds of them what can be built without touching the network.
@@ -48,7 +50,8 @@ pub(super) struct Ready {
 /// All that is wrong at once: the settings' own faults, those that only a provider knows (a region, a role), and
 /// certificates that cannot be used.
 pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
-    let Draft { process, connector, integrations, warnings, mut faults } = settings::draft(environment, &kinds());
+    let Draft { process, connector, integrations, warnings, notes, mut faults } =
+        settings::draft(environment, &kinds());
     let gateways = build(integrations, &process, &mut faults);
     let wired = connector.and_then(|mut connector| {
         if faults.0.iter().any(|fault| fault.variable == CA_FILE) {
@@ -65,7 +68,7 @@ pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
     });
     match wired {
         Some((connector, network)) if faults.0.is_empty() => {
-            Ok(Ready { process, connector, network, gateways, warnings })
+            Ok(Ready { process, connector, network, gateways, warnings, notes })
         }
         _ => Err(faults),
     }

@@ -16,7 +16,7 @@ use crate::{
     journal::Journal,
     observe::{Board, Server},
     provider::{self, Call, Provider},
-    settings::{Connector, Environment, Process},
+    settings::{Environment, Process},
 };
 
 /// The variable that says where `/livez` and `/readyz` are served.
@@ -28,7 +28,7 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
     let _logging = start::log(&ready.process, environment, Habit::Agent)?;
-    tell(&ready.connector, &ready.gateways, &ready.warnings);
+    tell(&ready);
     let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
     let runtime = start::runtime()?;
     let exit = runtime.block_on(serve(ready, begun, asked_to_listen));
@@ -38,8 +38,14 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
-fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
+fn tell(Ready { process, connector, gateways, warnings, notes, .. }: &Ready) {
     tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
+    for file in &process.files {
+        tracing::info!("settings: {}, and the environment before it", file.display());
+    }
+    for note in notes {
+        tracing::info!("{note}");
+    }
     for endpoint in &connector.endpoints {
         // Users, passwords and queries are no part of it: the settings refuse them.
         tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));

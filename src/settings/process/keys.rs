@@ -1,6 +1,6 @@
 //! The declared keys of the process's own settings.
 
-use crate::settings::{Key, Shape};
+use crate::settings::{Key, Shape, files::SECRETS_FOLDER};
 
 /// How the names of our own settings begin.
 pub const PREFIX: &str = "FEDERATION_AGENT_";
@@ -112,6 +112,22 @@ pub(super) const SILENCE: Key =
     key("SILENCE", Shape::Span, Some("15s"), "A connection on which nothing came in for so long is dead.");
 pub(super) const HANDSHAKE: Key =
     key("HANDSHAKE", Shape::Span, Some("10s"), "How long connecting, upgrading and HELLO may take, each.");
+pub(super) const CONFIG: Key = Key {
+    example: "/etc/federation-agent/gravitee.yml",
+    ..key(
+        "CONFIG",
+        Shape::Text,
+        None,
+        "YAML files with Gravitee's names, with commas between them; a later one goes before. Without it: those that \
+         `-Dgravitee.conf` in `JDK_JAVA_OPTIONS` names, else those that are where Gravitee's chart mounts them.",
+    )
+};
+pub(super) const SECRETS_DIR: Key = key(
+    "SECRETS_DIR",
+    Shape::Text,
+    Some(SECRETS_FOLDER),
+    "Where `secret://kubernetes/<name>:<key>` is looked for first: in the file `<name>/<key>` below it.",
+);
 pub(super) const CA_FILE: Key = Key {
     example: "/etc/ssl/company-ca.pem",
     ..key(
@@ -144,4 +160,6 @@ pub static KEYS: &[Key] = &[
     SILENCE,
     HANDSHAKE,
     CA_FILE,
+    CONFIG,
+    SECRETS_DIR,
 ];

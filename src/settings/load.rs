@@ -72,6 +72,7 @@ pub fn draft_of_gateways(environment: &Environment, kinds: &[(&'static str, &'st
     read_secrets(&mut reader);
     // The plane's keys are no typing errors only because nobody asks for them here.
     let mut plane = Reader::new(environment);
+    plane.resolves = false;
     connector::read(&mut plane);
     reader.asked.extend(plane.asked);
     suggest::check_names(&mut reader, kinds);

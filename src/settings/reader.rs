@@ -32,6 +32,8 @@ pub(super) struct Reader<'e> {
     pub(super) asked: BTreeSet<String>,
     /// The names whose value came by a reference to a secret: it is one, whatever the key is.
     hidden: BTreeSet<String>,
+    /// Whether references to secrets are resolved. Not for those who only want to know which names there are.
+    pub(super) resolves: bool,
     /// The variable of each entry of the list that was read last.
     entries: Vec<String>,
 }
@@ -48,6 +50,7 @@ impl<'e> Reader<'e> {
             settings: Vec::new(),
             asked: BTreeSet::new(),
             hidden: BTreeSet::new(),
+            resolves: true,
             entries: Vec::new(),
         }
     }
@@ -103,6 +106,9 @@ impl<'e> Reader<'e> {
 
     fn resolved(&mut self, found: Option<(&'e str, &'e str)>) -> Option<(&'e str, &'e str)> {
         let (name, value) = found?;
+        if !self.resolves {
+            return Some((name, value));
+        }
         let Some(resolved) = self.environment.layers().secret(self.environment, value) else {
             return Some((name, value));
         };
@@ -200,8 +206,13 @@ impl<'e> Reader<'e> {
             (value, _) => (source, value),
         };
         if value.is_none() && key.required && faults_before == self.faults.len() {
-            let found = self.environment.get(&name).map(shown);
-            self.fault(&name, found, format!("must be set. {} For example: {}", key.help, key.example));
+            let says = format!("must be set. {} For example: {}", key.help, key.example);
+            match self.environment.layers().find_empty(&property) {
+                Some(empty) if self.environment.get(&name).is_none() => {
+                    self.fault(&empty.label, Some(String::new()), says);
+                }
+                _ => self.fault(&name, self.environment.get(&name).map(shown), says),
+            }
         }
         let given = !matches!(source, Source::Default | Source::Unset);
         let is_hidden = self.hidden.contains(&name);

@@ -1,6 +1,7 @@
 //! Configuration by file: the real binary with the files of Gravitee's chart, and secrets of a Kubernetes API.
 
 mod kubernetes;
+#[expect(dead_code, reason = "not all of the stage is played on here")]
 #[path = "../support/mod.rs"]
 mod support;
 

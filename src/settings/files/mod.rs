@@ -147,6 +147,15 @@ impl Layers {
         spellings(property).into_iter().find_map(|spelling| self.leaves.get(&format!("{spelling}{suffix}")))
     }
 
+    /// The leaf that stands for `property` and is empty.
+    pub(super) fn find_empty(&self, property: &str) -> Option<&Leaf> {
+        if self.leaves.is_empty() {
+            return None;
+        }
+        let leaf = spellings(property).into_iter().find_map(|spelling| self.leaves.get(&spelling))?;
+        leaf.value.trim().is_empty().then_some(leaf)
+    }
+
     /// The leaf of this label.
     pub(super) fn labelled(&self, label: &str) -> Option<&Leaf> {
         self.leaves.get(self.labels.get(label)?)

@@ -40,7 +40,7 @@ integration:
 fn environment(variables: &[(&str, &str)], files: &[(&str, &str)]) -> Environment {
     let files: BTreeMap<String, String> = files.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect();
     let environment: Environment = variables.iter().copied().collect();
-    environment.with_files(move |path: &Path| match files.get(path.to_str().unwrap()) {
+    environment.with_files(move |path: &Path| match files.get(&path.display().to_string()) {
         Some(text) => Ok(text.clone().into_bytes()),
         None => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
     })
@@ -404,7 +404,7 @@ fn config_shows_where_each_value_stands() {
 
 /// A value as YAML has it in double quotation marks.
 fn quoted(text: &str) -> String {
-    serde_json::to_string(text).unwrap()
+    serde_json::Value::from(text).to_string()
 }
 
 proptest! {
@@ -441,7 +441,7 @@ proptest! {
         let mut variables: Vec<(String, String)> = Vec::new();
         for (property, value) in &pairs {
             // The file has an entry 0 of each list in a block above; keys with dots say the rest.
-            text += &format!("{}: {}\n", quoted(property), quoted(value));
+            text.extend([&quoted(property), ": ", &quoted(value), "\n"]);
             let plain = property.replace(['[', '.'], "_").replace(']', "");
             variables.push((format!("gravitee_{plain}"), value.clone()));
         }

@@ -2,12 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::{exit::Stop, terminal, wiring};
 use crate::{
-    link::Dial,
+    link::{self, Dial},
     observe::Recorder,
     provider::{self, Provider},
-    settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
+    settings::{
+        self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process, Store, StoreKind,
+        StoreSource,
+    },
 };
 
 /// The variable that names certificates for the link and for the gateways: both would complain of it.
@@ -77,6 +82,13 @@ pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
 /// Builds every gateway; what is wrong goes to `faults`. Touches no network.
 fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults) -> Vec<Gateway> {
     let mut gateways = Vec::new();
+    let in_pem;
+    let process = if let Some(store) = &process.trusted {
+        in_pem = Process { trusted: pem(store, faults), ..process.clone() };
+        &in_pem
+    } else {
+        process
+    };
     let mut found = Faults::default();
     for integration in integrations {
         let Some(kind) = provider::kind(&integration.kind) else {
@@ -97,6 +109,25 @@ fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults)
     }
     add(faults, found);
     gateways
+}
+
+/// The certificates of `store` as providers take them: PEM, whatever they were in.
+fn pem(store: &Store, faults: &mut Faults) -> Option<Store> {
+    match link::certificates(store) {
+        Ok(certificates) => {
+            let text: String = certificates
+                .iter()
+                .map(|one| {
+                    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(one))
+                })
+                .collect();
+            Some(Store { kind: StoreKind::Pem, source: StoreSource::Inline(text.into_bytes()), ..store.clone() })
+        }
+        Err(fault) => {
+            add(faults, Faults(vec![fault]));
+            None
+        }
+    }
 }
 
 /// Adds `more` to `faults`: each once, and nothing of a variable whose fault is known, since the rest follows from it.

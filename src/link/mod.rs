@@ -35,6 +35,7 @@ pub use endpoint::Endpoint;
 pub use probe::{Step, Tried, probe};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
+pub use store::certificates;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

@@ -1,8 +1,8 @@
 //! The whole way from the environment to settings, for each of those who need some.
 
 use super::{
-    Connector, Environment, Explanation, Faults, Integration, KeyTable, Process, Settings, connector, integrations,
-    process as own, reader::Reader, suggest, tables,
+    Connector, Environment, Explanation, Faults, Integration, KeyTable, Process, Settings, Store, connector, files,
+    integrations, process as own, reader::Reader, suggest, tables,
 };
 
 /// What commands need that speak to gateways and to no plane.
@@ -68,12 +68,12 @@ pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyT
 pub fn draft_of_gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Draft {
     let mut reader = Reader::new(environment);
     let integrations = integrations::read(&mut reader, kinds, false);
-    let process = own::read(&mut reader);
+    let mut process = own::read(&mut reader);
     read_secrets(&mut reader);
     // The plane's keys are no typing errors only because nobody asks for them here.
     let mut plane = Reader::new(environment);
     plane.resolves = false;
-    connector::read(&mut plane);
+    process.trusted = of_java(&connector::read(&mut plane));
     reader.asked.extend(plane.asked);
     suggest::check_names(&mut reader, kinds);
     let notes = environment.layers().notes.clone();
@@ -111,15 +111,21 @@ fn read(
     kinds: &[(&'static str, &'static KeyTable)],
 ) -> (Process, Option<Connector>, Vec<Integration>) {
     let connector = connector::read(reader);
+    let trusted = of_java(&connector);
     let connector = Some(connector).filter(|_| reader.faults.is_empty());
     let integrations = integrations::read(reader, kinds, true);
-    let process = own::read(reader);
+    let process = Process { trusted, ..own::read(reader) };
     read_secrets(reader);
     let connector = connector.map(|mut connector| {
         connector.tls.extra_ca.clone_from(&process.ca_file);
         connector
     });
     (process, connector, integrations)
+}
+
+/// The link's trust store, when it is the one that options for Java name.
+fn of_java(connector: &Connector) -> Option<Store> {
+    connector.tls.truststore.clone().filter(|store| store.named_by.ends_with(files::TRUST_STORE[0].0))
 }
 
 /// How references are resolved: known since the first was, and here checked and shown.

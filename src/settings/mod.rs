@@ -84,6 +84,8 @@ pub struct Process {
     pub ca_file: Option<PathBuf>,
     /// `HTTPS_PROXY`, `NO_PROXY` and their kin, as found; else what the options for Java say.
     pub proxy_environment: ProxyEnvironment,
+    /// The trust store that options for Java name, when no other is configured: for the gateways too, beside the system's.
+    pub trusted: Option<Store>,
     /// The YAML files that settings came from, a later one going before.
     pub files: Vec<PathBuf>,
 }

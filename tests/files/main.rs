@@ -163,3 +163,28 @@ async fn every_command_reads_the_files() {
         assert!(said.contains(line), "{command}: {said}");
     }
 }
+
+/// The way to the gateways takes the trust store too, whatever it is in: a broken one is told once, by its option.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_trust_store_of_java_is_for_the_gateways_too() {
+    let stage = Stage::set(&[ONE]).await;
+    let (folder, mut variables) = mounted(&stage, &override_of(&stage));
+    let path = folder.path().join("trust.pem");
+    for (_, value) in variables.iter_mut().filter(|(name, _)| name == "JDK_JAVA_OPTIONS") {
+        *value += &format!(" -Djavax.net.ssl.trustStore={}", path.display());
+    }
+    let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = params.self_signed(&rcgen::KeyPair::generate().expect("a key")).expect("a certificate").pem();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (pem, code) in [(ca.as_str(), 0), (broken, 2)] {
+        std::fs::write(&path, pem).expect("a file");
+        for command in ["iam", "config"] {
+            let (status, said) = Process::start(&[command], variables.clone()).end().await;
+            let said = said.join("\n");
+            assert_eq!(status.code(), Some(code), "{command}: {said}");
+            let faults = said.lines().filter(|line| line.contains("-Djavax.net.ssl.trustStore: ")).count();
+            assert_eq!(faults, usize::from(code == 2), "{command}: {said}");
+        }
+    }
+}

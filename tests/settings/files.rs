@@ -269,11 +269,13 @@ fn options_for_java_are_honoured() {
     let store = settings.connector.tls.truststore.unwrap();
     assert_eq!((store.kind, store.password.unwrap().expose_secret()), (StoreKind::Pkcs12, "hunter2"));
     assert_eq!(store.named_by, "JDK_JAVA_OPTIONS: -Djavax.net.ssl.trustStore");
+    assert!(settings.process.trusted.is_some_and(|trusted| trusted.named_by == store.named_by), "for the gateways too");
 
     let own = [("HTTPS_PROXY", "http://own:1"), ("gravitee_integration_connector_ws_ssl_truststore_path", "/ca.pem")];
     let settings = good(&[&variables[..], &own].concat(), &[("/ca.pem", "-----BEGIN CERTIFICATE-----")]);
     assert_eq!(settings.process.proxy_environment.https.as_ref().unwrap().expose_secret(), "http://own:1");
     assert_eq!(settings.connector.tls.truststore.unwrap().kind, StoreKind::Pem);
+    assert!(settings.process.trusted.is_none());
 
     let shown = render(&environment(&variables, &stores), Format::Text).text;
     assert!(!shown.contains("hunter2"), "{shown}");

@@ -49,7 +49,7 @@ const FAMILIES: [&str; 4] = ["integration.", "cloud.", "services.", "secrets."];
 const SYSTEM_PROXY: &str = "system.proxy.";
 
 /// How Java is told of its trust store, and the key that stands for it here.
-const TRUST_STORE: [(&str, &str); 3] = [
+pub(super) const TRUST_STORE: [(&str, &str); 3] = [
     ("javax.net.ssl.trustStore", "path"),
     ("javax.net.ssl.trustStorePassword", "password"),
     ("javax.net.ssl.trustStoreType", "type"),

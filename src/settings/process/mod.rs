@@ -103,6 +103,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         },
         ca_file: checks.readable_file(&CA_FILE, raw.ca_file),
         proxy_environment: proxy_environment(environment),
+        trusted: None,
         files: environment.layers().files.clone(),
     };
     // Their values were needed before anything else could be read; here they are checked and shown.

@@ -115,12 +115,14 @@ fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults)
 fn pem(store: &Store, faults: &mut Faults) -> Option<Store> {
     match link::certificates(store) {
         Ok(certificates) => {
-            let text: String = certificates
-                .iter()
-                .map(|one| {
-                    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", BASE64_STANDARD.encode(one))
-                })
-                .collect();
+            let mut text = String::new();
+            for one in &certificates {
+                for part in
+                    ["-----BEGIN CERTIFICATE-----\n", &BASE64_STANDARD.encode(one), "\n-----END CERTIFICATE-----\n"]
+                {
+                    text.push_str(part);
+                }
+            }
             Some(Store { kind: StoreKind::Pem, source: StoreSource::Inline(text.into_bytes()), ..store.clone() })
         }
         Err(fault) => {

@@ -171,7 +171,7 @@ async fn the_trust_store_of_java_is_for_the_gateways_too() {
     let (folder, mut variables) = mounted(&stage, &override_of(&stage));
     let path = folder.path().join("trust.pem");
     for (_, value) in variables.iter_mut().filter(|(name, _)| name == "JDK_JAVA_OPTIONS") {
-        *value += &format!(" -Djavax.net.ssl.trustStore={}", path.display());
+        value.extend([" -Djavax.net.ssl.trustStore=", &path.display().to_string()]);
     }
     let mut params = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);

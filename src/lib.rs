@@ -11,6 +11,7 @@
 //! | [`link`] | the websocket: dial, session, reconnect; messages, not their meaning |
 //! | [`provider`] | one gateway each, behind one trait; nothing of websockets or planes |
 //! | [`exchange`] | the wire format: messages and their bytes; no I/O, no clock |
+//! | [`kubernetes`] | secrets that settings refer to, asked of the cluster's API |
 //! | [`settings`] | environment to checked, typed settings |
 //! | [`model`] | API, plan, document, grant, error classes: plain data |
 //! | [`observe`] | logs, health; anybody may record, only `cli::run` serves |
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod exchange;
 mod faultpoint;
 pub mod journal;
+pub mod kubernetes;
 pub mod link;
 pub mod model;
 pub mod observe;

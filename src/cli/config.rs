@@ -1,7 +1,7 @@
 //! `config`: every setting with its value, where that comes from, and its default; secrets masked. And the documents
 //! that are made of the same table: the settings table (Markdown) and `.env.example`.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ fn text(explanation: &Explanation) -> String {
             [
                 setting.variable.clone(),
                 setting.value.clone().unwrap_or_else(|| "-".into()),
-                Described(&setting.source).to_string(),
+                setting.source.to_string(),
                 setting.default.unwrap_or("-").to_owned(),
             ]
         })
@@ -104,20 +104,6 @@ fn text(explanation: &Explanation) -> String {
     text
 }
 
-/// Where a value comes from, for people.
-struct Described<'s>(&'s Source);
-
-impl fmt::Display for Described<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Source::Variable => f.write_str("variable"),
-            Source::File(path) => write!(f, "file {path}"),
-            Source::Default => f.write_str("default"),
-            Source::Unset => f.write_str("unset"),
-        }
-    }
-}
-
 fn json(explanation: &Explanation) -> String {
     let settings: Vec<Value> = explanation
         .settings
@@ -126,6 +112,7 @@ fn json(explanation: &Explanation) -> String {
             let (source, file) = match &setting.source {
                 Source::Variable => ("variable", None),
                 Source::File(path) => ("file", Some(path)),
+                Source::Property(place) => ("property", Some(place)),
                 Source::Default => ("default", None),
                 Source::Unset => ("unset", None),
             };

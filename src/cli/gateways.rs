@@ -2,12 +2,17 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
 use super::{exit::Stop, terminal, wiring};
 use crate::{
-    link::{Dial, server_tls},
+    link::{self, Dial, server_tls},
     observe::Recorder,
     provider::{self, Provider},
-    settings::{self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process},
+    settings::{
+        self, Connector, Draft, Environment, Fault, Faults, Integration, KeyTable, Process, Store, StoreKind,
+        StoreSource,
+    },
 };
 
 /// The variable that names certificates for the link and for the gateways: both would complain of it.
@@ -42,6 +47,8 @@ pub(super) struct Ready {
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
+    /// What is set and not needed, or read in part.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads the settings and builds of them what can be built without touching the network.
@@ -50,7 +57,8 @@ pub(super) struct Ready {
 /// All that is wrong at once: the settings' own faults, those that only a provider knows (a region, a role), and
 /// certificates that cannot be used.
 pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
-    let Draft { process, connector, integrations, warnings, mut faults } = settings::draft(environment, &kinds());
+    let Draft { process, connector, integrations, warnings, notes, mut faults } =
+        settings::draft(environment, &kinds());
     let gateways = build(integrations, &process, &mut faults);
     let wired = connector.and_then(|mut connector| {
         if faults.0.iter().any(|fault| fault.variable == CA_FILE) {
@@ -69,7 +77,7 @@ pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
     let tls = tls.map_err(|fault| add(&mut faults, Faults(vec![fault]))).unwrap_or_default();
     match wired {
         Some((connector, network)) if faults.0.is_empty() => {
-            Ok(Ready { process, connector, network, gateways, tls, warnings })
+            Ok(Ready { process, connector, network, gateways, tls, warnings, notes })
         }
         _ => Err(faults),
     }
@@ -78,6 +86,13 @@ pub(super) fn ready(environment: &Environment) -> Result<Ready, Faults> {
 /// Builds every gateway; what is wrong goes to `faults`. Touches no network.
 fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults) -> Vec<Gateway> {
     let mut gateways = Vec::new();
+    let in_pem;
+    let process = if let Some(store) = &process.trusted {
+        in_pem = Process { trusted: pem(store, faults), ..process.clone() };
+        &in_pem
+    } else {
+        process
+    };
     let mut found = Faults::default();
     for integration in integrations {
         let Some(kind) = provider::kind(&integration.kind) else {
@@ -98,6 +113,27 @@ fn build(integrations: Vec<Integration>, process: &Process, faults: &mut Faults)
     }
     add(faults, found);
     gateways
+}
+
+/// The certificates of `store` as providers take them: PEM, whatever they were in.
+fn pem(store: &Store, faults: &mut Faults) -> Option<Store> {
+    match link::certificates(store) {
+        Ok(certificates) => {
+            let mut text = String::new();
+            for one in &certificates {
+                for part in
+                    ["-----BEGIN CERTIFICATE-----\n", &BASE64_STANDARD.encode(one), "\n-----END CERTIFICATE-----\n"]
+                {
+                    text.push_str(part);
+                }
+            }
+            Some(Store { kind: StoreKind::Pem, source: StoreSource::Inline(text.into_bytes()), ..store.clone() })
+        }
+        Err(fault) => {
+            add(faults, Faults(vec![fault]));
+            None
+        }
+    }
 }
 
 /// Adds `more` to `faults`: each once, and nothing of a variable whose fault is known, since the rest follows from it.

@@ -18,11 +18,11 @@ mod surface;
 mod terminal;
 mod wiring;
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 
-use crate::settings::Environment;
+use crate::{kubernetes::Cluster, settings::Environment};
 use arguments::{Arguments, Command};
 use exit::Exit;
 
@@ -30,6 +30,7 @@ use exit::Exit;
 /// settings or the arguments are wrong).
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
     memory::give_back();
+    let environment = &environment.clone().with_secrets(Arc::new(Cluster));
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(said) => {

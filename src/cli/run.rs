@@ -18,7 +18,7 @@ use crate::{
     journal::Journal,
     observe::{Board, Part, Recorder, Vitals, status::Identity},
     provider::{self, Call, Provider},
-    settings::{Connector, Environment},
+    settings::Environment,
 };
 
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
@@ -28,7 +28,7 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
     let logging = start::log(&ready.process, environment, Habit::Agent)?;
-    tell(&ready.connector, &ready.gateways, &ready.warnings);
+    tell(&ready);
     let (board, vitals) = (Board::new(), Vitals::default());
     board.tell_warnings(logging.warnings());
     let integrations = ready.gateways.iter().map(|gateway| gateway.integration.id.clone()).collect();
@@ -42,8 +42,14 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
-fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
+fn tell(Ready { process, connector, gateways, warnings, notes, .. }: &Ready) {
     tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
+    for file in &process.files {
+        tracing::info!("settings: {}, and the environment before it", file.display());
+    }
+    for note in notes {
+        tracing::info!("{note}");
+    }
     for endpoint in &connector.endpoints {
         // Users, passwords and queries are no part of it: the settings refuse them.
         tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));

@@ -42,13 +42,11 @@ pub(super) fn configuration(environment: &Environment, board: &Board) -> BTreeMa
 
 /// A setting as the status page shows it; `None`: nobody has set it.
 fn configured(setting: &Setting) -> Option<Configured> {
-    let source = match &setting.source {
-        Source::Variable => "variable".to_owned(),
-        Source::File(path) => format!("file {path}"),
-        Source::Default | Source::Unset => return None,
-    };
+    if matches!(setting.source, Source::Default | Source::Unset) {
+        return None;
+    }
     let value = setting.value.clone().unwrap_or_default();
-    Some(Configured { name: setting.variable.clone(), value, source })
+    Some(Configured { name: setting.variable.clone(), value, source: setting.source.to_string() })
 }
 
 /// Serves the surface until `shutdown`. A port that nobody asked for and somebody else has is a warning: the agent's work

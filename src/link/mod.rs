@@ -39,6 +39,7 @@ pub use probe::{Seen, Step, Tried, probe, probe_one};
 pub(crate) use serve::{server_tls, tls_to_ourselves};
 pub use session::{AskError, Gone, Outgoing, Session, SessionEnd, pair};
 pub use state::{State, states};
+pub use store::certificates;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 

@@ -12,7 +12,10 @@ use secrecy::ExposeSecret as _;
 use crate::settings::{Fault, Store, StoreKind, StoreSource};
 
 /// The certificates that `store` trusts; at least one.
-pub(super) fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>, Fault> {
+///
+/// # Errors
+/// Why it cannot be read, by the setting that names it.
+pub fn certificates(store: &Store) -> Result<Vec<CertificateDer<'static>>, Fault> {
     let found = match store.kind {
         StoreKind::Pem => pem_certificates(&read(store)?, store)?,
         StoreKind::Pkcs12 => {

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Environment;
+use super::{
+    Environment,
+    files::{Layers, Leaf},
+};
 
 /// How a variable that stands for a property may begin; other mixtures of case are not read.
 pub(super) const PREFIXES: [&str; 4] = ["gravitee_", "gravitee.", "GRAVITEE_", "GRAVITEE."];
@@ -13,19 +16,25 @@ pub(super) const PREFIXES: [&str; 4] = ["gravitee_", "gravitee.", "GRAVITEE_", "
 /// Indices that are asked for: 0 to 99.
 pub(super) const INDICES: usize = 100;
 
-/// The variables that begin with one of the prefixes and are not empty, by what follows the prefix.
+/// The variables that begin with one of the prefixes, by what follows the prefix.
 #[derive(Debug)]
-pub(super) struct Names<'e> {
+pub(super) struct Variables<'e> {
     by_rest: BTreeMap<&'e str, Vec<(&'e str, &'e str)>>,
-    /// Every name, folded as [`fold`] does: finds out in one step that nothing can be there.
+    /// Those that are there and empty.
+    empty: BTreeMap<&'e str, &'e str>,
+    /// Every name that is not empty, folded as [`fold`] does: finds out in one step that nothing can be there.
     folded: BTreeSet<String>,
 }
 
-impl<'e> Names<'e> {
+impl<'e> Variables<'e> {
     pub(super) fn of(environment: &'e Environment) -> Self {
-        let mut names = Self { by_rest: BTreeMap::new(), folded: BTreeSet::new() };
-        for (name, value) in environment.iter().filter(|(_, value)| !value.trim().is_empty()) {
+        let mut names = Self { by_rest: BTreeMap::new(), empty: BTreeMap::new(), folded: BTreeSet::new() };
+        for (name, value) in environment.iter() {
             if let Some(rest) = PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)) {
+                if value.trim().is_empty() {
+                    names.empty.insert(rest, name);
+                    continue;
+                }
                 names.by_rest.entry(rest).or_default().push((name, value));
                 names.folded.insert(fold(rest));
             }
@@ -55,6 +64,14 @@ impl<'e> Names<'e> {
         found
     }
 
+    /// The empty variable that stands for `property`.
+    fn find_empty(&self, property: &str) -> Option<&'e str> {
+        if self.empty.is_empty() {
+            return None;
+        }
+        spellings(property).iter().find_map(|spelling| self.empty.get(spelling.as_str()).copied())
+    }
+
     /// Whether any variable can stand for something below `property`.
     pub(super) fn any_below(&self, property: &str) -> bool {
         let start = format!("{}_", fold(property));
@@ -62,16 +79,68 @@ impl<'e> Names<'e> {
     }
 
     /// Whether any variable can stand for an entry of the list `property`.
-    pub(super) fn any_entry(&self, property: &str) -> bool {
-        let list = fold(property);
-        // In ASCII the colon comes after the digits.
-        self.folded.range(format!("{list}_0")..format!("{list}_:")).next().is_some()
+    fn any_entry(&self, property: &str) -> bool {
+        let (from, to) = entries_of(property);
+        self.folded.range(from..to).next().is_some()
+    }
+}
+
+/// Everything that can stand for a property: the variables, and below them what files and options for Java have.
+#[derive(Debug)]
+pub(super) struct Names<'e> {
+    variables: Variables<'e>,
+    layers: &'e Layers,
+}
+
+impl<'e> Names<'e> {
+    pub(super) fn of(environment: &'e Environment) -> Self {
+        Self { variables: Variables::of(environment), layers: environment.layers() }
     }
 
-    /// All variables that have one of the prefixes and are not empty, with what follows the prefix.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'e str, &'e str)> {
-        self.by_rest.iter().flat_map(|(rest, variables)| variables.iter().map(|(name, _)| (*name, *rest)))
+    /// What stands for `property`, the first of it binding: name and value. A variable that is there, also an empty one,
+    /// hides what stands below the environment.
+    pub(super) fn find(&self, property: &str, suffix: &str) -> Vec<(&'e str, &'e str)> {
+        let found = self.variables.find(property, suffix);
+        if !found.is_empty() || self.variables.find_empty(property).is_some() {
+            return found;
+        }
+        let leaf = self.below(property, suffix);
+        leaf.map(|leaf| (leaf.label.as_str(), leaf.value.as_str())).into_iter().collect()
     }
+
+    /// What stands below the environment for `property`, hidden or not.
+    pub(super) fn below(&self, property: &str, suffix: &str) -> Option<&'e Leaf> {
+        self.layers.find(property, suffix)
+    }
+
+    /// The variable that is there for `property`, and is empty.
+    pub(super) fn empty_variable(&self, property: &str) -> Option<&'e str> {
+        self.variables.find_empty(property)
+    }
+
+    /// Whether anything can stand for something below `property`.
+    pub(super) fn any_below(&self, property: &str) -> bool {
+        self.variables.any_below(property) || self.layers.any_from(&format!("{}_", fold(property)))
+    }
+
+    /// Whether anything can stand for an entry of the list `property`.
+    pub(super) fn any_entry(&self, property: &str) -> bool {
+        let (from, to) = entries_of(property);
+        self.variables.any_entry(property) || self.layers.any_between(from, to)
+    }
+
+    /// All names that are not empty, with the property: what follows the prefix of a variable.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'e str, &'e str)> {
+        let variables = self.variables.by_rest.iter();
+        let variables = variables.flat_map(|(rest, variables)| variables.iter().map(|(name, _)| (*name, *rest)));
+        variables.chain(self.layers.all())
+    }
+}
+
+/// Between which folded names the entries of the list `property` stand. In ASCII the colon comes after the digits.
+fn entries_of(property: &str) -> (String, String) {
+    let list = fold(property);
+    (format!("{list}_0"), format!("{list}_:"))
 }
 
 /// How `property` may be written, the first that is there binding: as it is, dots to `_`, without hyphens, both, with
@@ -161,6 +230,7 @@ mod tests {
     fn empty_variables_are_not_there() {
         let environment: Environment = [("gravitee_a_b", ""), ("gravitee_a_c", "  ")].into_iter().collect();
         assert!(!Names::of(&environment).any_below("a"));
+        assert_eq!(Names::of(&environment).empty_variable("a.b"), Some("gravitee_a_b"));
     }
 
     #[test]

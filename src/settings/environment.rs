@@ -6,8 +6,10 @@ use std::{
     fmt, fs,
     io::{self, Read},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
+
+use super::files::{Layers, SecretName, Secrets};
 
 /// The longest file that a setting may name. Trust stores of a whole operating system have some hundred kilobytes.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
@@ -22,7 +24,15 @@ pub struct Environment {
     variables: BTreeMap<String, String>,
     not_text: Vec<String>,
     read_file: Arc<ReadFile>,
+    secrets: Option<Arc<dyn Secrets>>,
+    /// Made when the first setting is asked for, and then for all copies.
+    layers: Arc<OnceLock<Layers>>,
+    /// What the store of secrets has said: each secret is asked for once.
+    told: Arc<Mutex<Told>>,
 }
+
+/// The keys of secrets, or why there are none.
+type Told = BTreeMap<SecretName, Result<BTreeMap<String, Vec<u8>>, String>>;
 
 impl Environment {
     /// The process's own. A variable that is not UTF-8 has no value; [`not_text`](Self::not_text) names it.
@@ -49,6 +59,16 @@ impl Environment {
     #[must_use]
     pub fn with_files(mut self, read_file: impl Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync + 'static) -> Self {
         self.read_file = Arc::new(read_file);
+        self.layers = Arc::default();
+        self
+    }
+
+    /// The same with secrets that are not mounted asked of `secrets`.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: Arc<dyn Secrets>) -> Self {
+        self.secrets = Some(secrets);
+        self.layers = Arc::default();
+        self.told = Arc::default();
         self
     }
 
@@ -72,6 +92,23 @@ impl Environment {
         &self.not_text
     }
 
+    /// The keys of a secret of Kubernetes, by the store of secrets. Blocks the first time.
+    pub(super) fn secret(&self, asked: &SecretName) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let Some(secrets) = &self.secrets else { return Err("no store of secrets is at hand".into()) };
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = told.get(asked) {
+            return known.clone();
+        }
+        let found = secrets.read(self, asked);
+        told.insert(asked.clone(), found.clone());
+        found
+    }
+
+    /// What stands below the variables: files, and options for Java.
+    pub(super) fn layers(&self) -> &Layers {
+        self.layers.get_or_init(|| Layers::of(self))
+    }
+
     /// The content of the file at `path`; of at most 16 MiB.
     pub fn read_file(&self, path: &Path) -> io::Result<Vec<u8>> {
         (self.read_file)(path)
@@ -80,7 +117,14 @@ impl Environment {
 
 impl Default for Environment {
     fn default() -> Self {
-        Self { variables: BTreeMap::new(), not_text: Vec::new(), read_file: Arc::new(from_disk) }
+        Self {
+            variables: BTreeMap::new(),
+            not_text: Vec::new(),
+            read_file: Arc::new(from_disk),
+            secrets: None,
+            layers: Arc::default(),
+            told: Arc::default(),
+        }
     }
 }
 

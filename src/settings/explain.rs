@@ -22,8 +22,10 @@ pub struct Setting {
 pub enum Source {
     /// From the variable.
     Variable,
-    /// From the file of this path.
+    /// From the file of this path, which `<variable>_FILE` names.
     File(String),
+    /// From a file of Gravitee's names or an option for Java: `gravitee.yml:12`, `JDK_JAVA_OPTIONS`.
+    Property(String),
     /// From the table of declared keys.
     Default,
     /// From nowhere.
@@ -41,4 +43,17 @@ pub struct Explanation {
     pub warnings: Vec<String>,
     /// What is set and not needed here.
     pub notes: Vec<String>,
+}
+
+impl std::fmt::Display for Source {
+    /// As people read it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Variable => f.write_str("variable"),
+            Self::File(path) => write!(f, "file {path}"),
+            Self::Property(place) => f.write_str(place),
+            Self::Default => f.write_str("default"),
+            Self::Unset => f.write_str("unset"),
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! The whole way from the environment to settings, for each of those who need some.
 
 use super::{
-    Connector, Environment, Explanation, Faults, Integration, KeyTable, Process, Settings, connector, integrations,
-    process as own, reader::Reader, suggest,
+    Connector, Environment, Explanation, Faults, Integration, KeyTable, Process, Settings, Store, connector, files,
+    integrations, process as own, reader::Reader, suggest, tables,
 };
 
 /// What commands need that speak to gateways and to no plane.
@@ -28,6 +28,8 @@ pub struct Draft {
     pub integrations: Vec<Integration>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What is set and not needed, or read in part: files and options for Java.
+    pub notes: Vec<String>,
     /// What is wrong.
     pub faults: Faults,
 }
@@ -37,7 +39,7 @@ pub struct Draft {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Result<Settings, Faults> {
-    let Draft { process, connector, integrations, warnings, faults } = draft(environment, kinds);
+    let Draft { process, connector, integrations, warnings, faults, .. } = draft(environment, kinds);
     match connector {
         Some(connector) if faults.0.is_empty() => Ok(Settings { process, connector, integrations, warnings }),
         _ => Err(faults),
@@ -49,7 +51,8 @@ pub fn draft(environment: &Environment, kinds: &[(&'static str, &'static KeyTabl
     let mut reader = Reader::new(environment);
     let (process, connector, integrations) = read(&mut reader, kinds);
     suggest::check_names(&mut reader, kinds);
-    Draft { process, connector, integrations, warnings: reader.warnings, faults: Faults(reader.faults) }
+    let notes = environment.layers().notes.clone();
+    Draft { process, connector, integrations, warnings: reader.warnings, notes, faults: Faults(reader.faults) }
 }
 
 /// The settings of the process and of the gateways, without a plane: what concerns only the plane is not looked at.
@@ -65,13 +68,16 @@ pub fn gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyT
 pub fn draft_of_gateways(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Draft {
     let mut reader = Reader::new(environment);
     let integrations = integrations::read(&mut reader, kinds, false);
-    let process = own::read(&mut reader);
+    let mut process = own::read(&mut reader);
+    read_secrets(&mut reader);
     // The plane's keys are no typing errors only because nobody asks for them here.
     let mut plane = Reader::new(environment);
-    connector::read(&mut plane);
+    plane.resolves = false;
+    process.trusted = of_java(&connector::read(&mut plane));
     reader.asked.extend(plane.asked);
     suggest::check_names(&mut reader, kinds);
-    Draft { process, connector: None, integrations, warnings: reader.warnings, faults: Faults(reader.faults) }
+    let notes = environment.layers().notes.clone();
+    Draft { process, connector: None, integrations, warnings: reader.warnings, notes, faults: Faults(reader.faults) }
 }
 
 /// The process's own settings alone.
@@ -91,6 +97,12 @@ pub fn explain(environment: &Environment, kinds: &[(&'static str, &'static KeyTa
     own::explain_proxy_environment(environment, &mut reader.settings);
     suggest::check_names(&mut reader, kinds);
     let notes = suggest::notes(&reader, kinds);
+    for setting in &mut reader.settings {
+        // The place stands in a column of its own.
+        if let Some(property) = environment.layers().property(&setting.variable) {
+            setting.variable = property.to_owned();
+        }
+    }
     Explanation { settings: reader.settings, faults: reader.faults, warnings: reader.warnings, notes }
 }
 
@@ -99,14 +111,26 @@ fn read(
     kinds: &[(&'static str, &'static KeyTable)],
 ) -> (Process, Option<Connector>, Vec<Integration>) {
     let connector = connector::read(reader);
+    let trusted = of_java(&connector);
     let connector = Some(connector).filter(|_| reader.faults.is_empty());
     let integrations = integrations::read(reader, kinds, true);
-    let process = own::read(reader);
+    let process = Process { trusted, ..own::read(reader) };
+    read_secrets(reader);
     let connector = connector.map(|mut connector| {
         connector.tls.extra_ca.clone_from(&process.ca_file);
         connector
     });
     (process, connector, integrations)
+}
+
+/// The link's trust store, when it is the one that options for Java name.
+fn of_java(connector: &Connector) -> Option<Store> {
+    connector.tls.truststore.clone().filter(|store| store.named_by.ends_with(files::TRUST_STORE[0].0))
+}
+
+/// How references are resolved: known since the first was, and here checked and shown.
+fn read_secrets(reader: &mut Reader<'_>) {
+    reader.values(&tables::SECRETS, tables::SECRETS_KUBERNETES);
 }
 
 fn faultless<T>(settings: T, faults: Vec<super::Fault>) -> Result<T, Faults> {

@@ -1,7 +1,7 @@
 //! From the environment to checked, typed settings. Reads, and does nothing else.
 //!
-//! Two families: Gravitee's names (`gravitee_integration_…`), asked for key by key from declared tables by Gravitee's
-//! binding rules, and our own flat ones (`FEDERATION_AGENT_…`), read with `envy`. Everything that is wrong is
+//! Two families: Gravitee's names (`gravitee_integration_…`, and in files `integration: …`), asked for key by key from
+//! declared tables by Gravitee's binding rules, and our own flat ones (`FEDERATION_AGENT_…`), read with `envy`. Everything that is wrong is
 //! reported at once, as [`Faults`].
 
 mod binding;
@@ -10,6 +10,7 @@ mod connector;
 mod environment;
 mod explain;
 mod fault;
+mod files;
 mod integrations;
 mod key;
 mod load;
@@ -27,6 +28,7 @@ pub use compose::{COMPOSE, ComposeName};
 pub use environment::Environment;
 pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};
+pub use files::{SecretName, Secrets};
 pub use key::{Group, Key, KeyTable, Shape};
 pub use load::{Draft, Gateways, draft, draft_of_gateways, explain, gateways, load, process};
 pub use named::Named;
@@ -88,8 +90,12 @@ pub struct Process {
     pub start_check: StartCheck,
     /// An extra CA for the link and the gateways (PEM).
     pub ca_file: Option<PathBuf>,
-    /// `HTTPS_PROXY`, `NO_PROXY` and their kin, as found.
+    /// `HTTPS_PROXY`, `NO_PROXY` and their kin, as found; else what the options for Java say.
     pub proxy_environment: ProxyEnvironment,
+    /// The trust store that options for Java name, when no other is configured: for the gateways too, beside the system's.
+    pub trusted: Option<Store>,
+    /// The YAML files that settings came from, a later one going before.
+    pub files: Vec<PathBuf>,
 }
 
 /// What the check at the start of `run` does.

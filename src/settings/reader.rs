@@ -1,6 +1,6 @@
 //! Reads declared keys from the environment and collects what is wrong, what is doubtful, and what stands where.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{cmp::Ordering, collections::BTreeSet, path::Path, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,6 +8,7 @@ use super::{
     Environment, Fault, Key, KeyTable, Shape, Values,
     binding::{INDICES, Names, fold, variable},
     explain::{Setting, Source},
+    files::Leaf,
     key::{GREATEST_DECIMAL, LEAST_DECIMAL},
     values::Value,
 };
@@ -27,22 +28,29 @@ pub(super) struct Reader<'e> {
     pub(super) notes: Vec<String>,
     /// Every key that was read, in the order of the tables, for `config`.
     pub(super) settings: Vec<Setting>,
-    /// Every variable that stands for a declared key.
+    /// Every name that stands for a declared key: of a variable, or the label of what a file or an option has.
     pub(super) asked: BTreeSet<String>,
+    /// The names whose value came by a reference to a secret: it is one, whatever the key is.
+    hidden: BTreeSet<String>,
+    /// Whether references to secrets are resolved. Not for those who only want to know which names there are.
+    pub(super) resolves: bool,
     /// The variable of each entry of the list that was read last.
     entries: Vec<String>,
 }
 
 impl<'e> Reader<'e> {
     pub(super) fn new(environment: &'e Environment) -> Self {
+        let layers = environment.layers();
         Self {
             environment,
             names: Names::of(environment),
-            faults: Vec::new(),
-            warnings: Vec::new(),
-            notes: Vec::new(),
+            faults: layers.faults.clone(),
+            warnings: layers.warnings.clone(),
+            notes: layers.notes.clone(),
             settings: Vec::new(),
             asked: BTreeSet::new(),
+            hidden: BTreeSet::new(),
+            resolves: true,
             entries: Vec::new(),
         }
     }
@@ -75,7 +83,8 @@ impl<'e> Reader<'e> {
         indices
     }
 
-    /// All variables with Gravitee's prefixes that stand for no declared key, with what follows the prefix.
+    /// All variables with Gravitee's prefixes that stand for no declared key, with what follows the prefix; and the same of
+    /// files and options, by label and property.
     pub(super) fn left_over(&self) -> Vec<(&'e str, &'e str)> {
         self.names.all().filter(|(name, _)| !self.asked.contains(*name)).collect()
     }
@@ -88,13 +97,42 @@ impl<'e> Reader<'e> {
         );
     }
 
-    /// The variable that binds `property`: its name and value.
+    /// What binds `property`: its name and value, a reference to a secret resolved. What cannot be resolved has its fault,
+    /// and is as if it were not set.
     pub(super) fn find(&mut self, property: &str) -> Option<(&'e str, &'e str)> {
-        self.find_with(property, "")
+        let found = self.find_with(property, "");
+        self.resolved(found)
+    }
+
+    fn resolved(&mut self, found: Option<(&'e str, &'e str)>) -> Option<(&'e str, &'e str)> {
+        let (name, value) = found?;
+        if !self.resolves {
+            return Some((name, value));
+        }
+        let Some(resolved) = self.environment.layers().secret(self.environment, value) else {
+            return Some((name, value));
+        };
+        match resolved {
+            Ok(secret) => {
+                self.hidden.insert(name.to_owned());
+                Some((name, secret))
+            }
+            Err(says) => {
+                self.faults.push(Fault { variable: name.to_owned(), found: Some("secret://…".into()), says });
+                None
+            }
+        }
     }
 
     fn find_with(&mut self, property: &str, suffix: &str) -> Option<(&'e str, &'e str)> {
         let found = self.names.find(property, suffix);
+        if let Some(below) = self.names.below(property, suffix)
+            && self.asked.insert(below.label.clone())
+            && found.is_empty()
+            && let Some(empty) = self.names.empty_variable(property)
+        {
+            self.notes.push(format!("{} is not used: the variable {empty} is there, and empty", below.label));
+        }
         let first = *found.first()?;
         self.asked.extend(found.iter().map(|(name, _)| (*name).to_owned()));
         for (name, value) in &found[1..] {
@@ -110,6 +148,29 @@ impl<'e> Reader<'e> {
             ));
         }
         Some(first)
+    }
+
+    /// Where the value of `name` comes from.
+    fn source(&self, name: &str) -> Source {
+        match self.below(name) {
+            Some(leaf) => Source::Property(leaf.place.clone()),
+            None => Source::Variable,
+        }
+    }
+
+    /// What stands below the environment under this label.
+    fn below(&self, name: &str) -> Option<&'e Leaf> {
+        self.environment.layers().labelled(name)
+    }
+
+    /// Of two names that exclude each other, whether the first goes before the second: a variable before all that stands
+    /// below the environment, a later file before an earlier one. `None` when neither does.
+    fn goes_before(&self, one: &str, other: &str) -> Option<bool> {
+        let rank = |name: &str| self.below(name).map_or((1, 0), |leaf| (0, leaf.rank));
+        match rank(one).cmp(&rank(other)) {
+            Ordering::Equal => None,
+            ordering => Some(ordering == Ordering::Greater),
+        }
     }
 
     fn keys(&mut self, keys: &[Key], base: &str) -> Values {
@@ -140,7 +201,7 @@ impl<'e> Reader<'e> {
                     if value.is_none() {
                         self.fault(name, Some(shown(text)), format!("{} is accepted", key.shape.accepts()));
                     }
-                    (name.to_owned(), Source::Variable, value)
+                    (name.to_owned(), self.source(name), value)
                 }
                 None => (variable(&property), Source::Unset, None),
             },
@@ -150,14 +211,21 @@ impl<'e> Reader<'e> {
             (value, _) => (source, value),
         };
         if value.is_none() && key.required && faults_before == self.faults.len() {
-            let found = self.environment.get(&name).map(shown);
-            self.fault(&name, found, format!("must be set. {} For example: {}", key.help, key.example));
+            let says = format!("must be set. {} For example: {}", key.help, key.example);
+            match self.environment.layers().find_empty(&property) {
+                Some(empty) if self.environment.get(&name).is_none() => {
+                    self.fault(&empty.label, Some(String::new()), says);
+                }
+                _ => self.fault(&name, self.environment.get(&name).map(shown), says),
+            }
         }
-        let given = matches!(source, Source::Variable | Source::File(_));
+        let given = !matches!(source, Source::Default | Source::Unset);
+        let is_hidden = self.hidden.contains(&name);
         self.settings.push(Setting {
             variable: name.clone(),
             value: match source {
                 Source::Default => key.default.map(str::to_owned),
+                _ if is_hidden => value.as_ref().map(|_| MASK.to_owned()),
                 _ => value.as_ref().map(Value::shown),
             },
             source,
@@ -168,30 +236,32 @@ impl<'e> Reader<'e> {
     }
 
     pub(super) fn secret(&mut self, property: &str) -> (String, Source, Option<Value>) {
-        let direct = self.find(property);
-        let Some((file_name, path)) = self.find_with(property, "_FILE") else {
-            return match direct {
+        let faults = self.faults.len();
+        let direct = self.find_with(property, "");
+        let mut file = self.find_with(property, "_FILE");
+        if let (Some((name, _)), Some((file_name, _))) = (direct, file) {
+            match self.goes_before(name, file_name) {
+                Some(true) => file = None,
+                Some(false) => {}
+                None => {
+                    self.fault(name, Some(MASK.into()), format!("{file_name} is set as well; keep one of the two"));
+                    return (name.to_owned(), self.source(name), None);
+                }
+            }
+        }
+        let Some((file_name, path)) = file else {
+            return match self.resolved(direct) {
                 Some((name, text)) => {
-                    if text.starts_with("secret://") {
-                        self.fault(
-                            name,
-                            Some("secret://…".into()),
-                            "references to a secret store are not resolved; mount the secret as a file and name it in \
-                             the same variable with _FILE at its end",
-                        );
-                        return (name.to_owned(), Source::Variable, None);
-                    }
                     // What a file with the line ends of Windows leaves; no secret has it, and nobody would see it.
                     let text = text.trim_end_matches(['\r', '\n']);
-                    (name.to_owned(), Source::Variable, Some(Value::Secret(SecretString::from(text))))
+                    (name.to_owned(), self.source(name), Some(Value::Secret(SecretString::from(text))))
                 }
-                None => (variable(property), Source::Unset, None),
+                None => match direct.filter(|_| self.faults.len() > faults) {
+                    Some((name, _)) => (name.to_owned(), self.source(name), None),
+                    None => (variable(property), Source::Unset, None),
+                },
             };
         };
-        if let Some((name, _)) = direct {
-            self.fault(name, Some(MASK.into()), format!("{file_name} is set as well; keep one of the two"));
-            return (name.to_owned(), Source::Variable, None);
-        }
         let source = Source::File(path.to_owned());
         let secret = self.secret_file(file_name, path).map(Value::Secret);
         (file_name.to_owned(), source, secret)
@@ -220,38 +290,57 @@ impl<'e> Reader<'e> {
 
     fn list(&mut self, property: &str, base: &str, key: &Key) -> (String, Source, Option<Value>) {
         let mut entries: Vec<String> = Vec::new();
-        let mut first = None;
-        if let Some((name, text)) = self.find(property) {
-            first = Some(name);
-            for entry in text.split(',').map(str::trim) {
-                self.add(&mut entries, entry, name);
-            }
-        }
-        let mut indices = Vec::new();
+        let mut whole = self.find(property);
         let spellings = [
             self.names.any_entry(property).then(|| (property.to_owned(), String::new())),
             self.names.any_entry(base).then(|| (base.to_owned(), format!(".{}", key.name))),
         ];
+        let mut found = Vec::new();
         for n in 0..INDICES {
             for (before, after) in spellings.iter().flatten() {
-                let Some((name, text)) = self.find(&format!("{before}[{n}]{after}")) else { continue };
-                if text.contains(',') {
-                    self.warnings.push(format!(
-                        "{name} holds a comma and is taken as one entry; a comma-separated list goes into {}",
-                        variable(property)
-                    ));
-                }
-                first = first.or(Some(name));
-                indices.push(n);
-                self.add(&mut entries, text.trim(), name);
+                found.extend(self.find(&format!("{before}[{n}]{after}")).map(|(name, text)| (n, name, text)));
             }
         }
+        // A list that is written as a whole and one by entries are two ways to say one thing: from the same place they
+        // add to each other, else one of them is hidden.
+        if let Some((name, _)) = whole {
+            if found.iter().any(|(_, entry, _)| self.goes_before(entry, name) == Some(true)) {
+                whole = None;
+            } else {
+                found.retain(|(_, entry, _)| self.goes_before(name, entry).is_none());
+            }
+        } else if self.names.empty_variable(property).is_some() {
+            found.retain(|(_, entry, _)| self.below(entry).is_none());
+        }
+        if let Some((name, text)) = whole {
+            for entry in text.split(',').map(str::trim) {
+                self.add(&mut entries, entry, name);
+            }
+        }
+        let mut first = whole.map(|(name, _)| name);
+        for &(_, name, text) in &found {
+            if text.contains(',') {
+                self.warnings.push(format!(
+                    "{name} holds a comma and is taken as one entry; a comma-separated list goes into {}",
+                    variable(property)
+                ));
+            }
+            first = first.or(Some(name));
+            self.add(&mut entries, text.trim(), name);
+        }
+        if let Some(hidden) =
+            found.iter().map(|(_, name, _)| *name).chain(first).find(|name| self.hidden.contains(*name))
+        {
+            // The list is shown by the name of its first entry.
+            self.hidden.extend(first.filter(|_| !hidden.is_empty()).map(str::to_owned));
+        }
+        let mut indices: Vec<usize> = found.iter().map(|(n, ..)| *n).collect();
         indices.dedup();
         self.warn_of_gap(&variable(property), &indices);
         match first {
             // Commas alone are no entry.
             Some(name) if entries.is_empty() => (name.to_owned(), Source::Unset, None),
-            Some(name) => (name.to_owned(), Source::Variable, Some(Value::List(entries))),
+            Some(name) => (name.to_owned(), self.source(name), Some(Value::List(entries))),
             None => (variable(property), Source::Unset, None),
         }
     }
@@ -277,15 +366,19 @@ impl<'e> Reader<'e> {
         }
     }
 
-    /// Has `config` show `text` as the value of `variable`.
+    /// Has `config` show `text` as the value of `variable`, unless that is hidden.
     pub(super) fn show(&mut self, variable: &str, text: &str) {
+        if self.hidden.contains(variable) {
+            return;
+        }
         for setting in self.settings.iter_mut().filter(|setting| setting.variable == variable) {
             setting.value = Some(text.to_owned());
         }
     }
 
-    /// Notes a fault.
+    /// Notes a fault. What came by a reference to a secret is not shown.
     pub(super) fn fault(&mut self, variable: &str, found: Option<String>, says: impl Into<String>) {
+        let found = if self.hidden.contains(variable) { found.map(|_| MASK.to_owned()) } else { found };
         self.faults.push(Fault { variable: variable.to_owned(), found, says: says.into() });
     }
 }

@@ -6,7 +6,7 @@ use super::{
     Environment, Fault, Key, KeyTable, Shape,
     binding::{INDICES, PREFIXES, fold},
     process,
-    reader::Reader,
+    reader::{Reader, join},
     tables,
 };
 
@@ -20,7 +20,7 @@ const NOT_NEEDED: [(&str, &str); 21] = [
     ("services_health_", "/_node/health is always served, and its probes are looked at when it is asked"),
     ("services_metrics_", "the metrics have one form; see docs/observing.md"),
     ("services_", "the agent has no such service; see docs/observing.md"),
-    ("secrets_", "secrets come from files; see the variables that end with _FILE"),
+    ("secrets_", "only secrets of Kubernetes are resolved; see docs/files.md"),
     ("secret_", "secrets come from files; see the variables that end with _FILE"),
     ("cloud_", "only the token and the client's ssl and proxy are read"),
     ("node_", "see FEDERATION_AGENT_LOG"),
@@ -33,17 +33,15 @@ const NOT_NEEDED: [(&str, &str); 21] = [
     ("license_", "the plane has the licence"),
     ("organization_", "the organization comes from the token"),
     ("home", "there is nothing to be found there"),
-    ("conf", "settings come from the environment"),
+    ("conf", "see FEDERATION_AGENT_CONFIG"),
 ];
 
 /// Variables without Gravitee's prefix that its compose files and templates have.
-const OF_COMPOSE: [(&str, &str); 6] = [
+const OF_COMPOSE: [(&str, &str); 4] = [
     ("ROLE_BASED_AUTH", "roles are assumed when roleArn is set"),
     ("WS_ORG_ID", "the organization comes from the token"),
     ("APIM_REGISTRY", "only compose reads it"),
     ("AGENT_VERSION", "only compose reads it"),
-    ("JDK_JAVA_OPTIONS", "there is no Java here"),
-    ("JAVA_OPTS", "there is no Java here"),
 ];
 
 /// How many letters may be wrong in a name for it to be taken for a slip of the pen.
@@ -60,12 +58,14 @@ pub(super) fn check_names(reader: &mut Reader<'_>, kinds: &[(&'static str, &'sta
         if is_of_kubernetes(rest) || not_needed(rest, &known).is_some() {
             continue;
         }
-        let near = meant(rest, &known);
+        let of_file = reader.environment.layers().property(name).is_some();
+        let (near, near_property) = meant(rest, &known).unzip();
         // What is missing is said already: there the hint is of more use.
         let missing = faults.iter_mut().find(|fault| Some(&fault.variable) == near.as_ref() && fault.found.is_none());
         if let Some(fault) = missing {
             let _ = write!(fault.says, ". {name} is set, and stands for nothing: was it meant to be this one?");
         }
+        let near = if of_file { near_property } else { near };
         warnings.push(match (too_far(rest), near) {
             (Some(index), _) => {
                 format!("{name} is not read: indices go from 0 to {}, and {index} is beyond", INDICES - 1)
@@ -128,7 +128,7 @@ fn is_empty(environment: &Environment, name: &str) -> bool {
 }
 
 /// Why `rest` is not needed. What looks like a slip of the pen in a declared name is not excused.
-fn not_needed(rest: &str, known: &[String]) -> Option<&'static str> {
+fn not_needed(rest: &str, known: &[Known]) -> Option<&'static str> {
     let folded = fold(rest);
     if let Some((_, why)) = NOT_NEEDED.iter().find(|(name, _)| folded == *name) {
         return Some(why);
@@ -160,32 +160,47 @@ fn too_far(rest: &str) -> Option<&str> {
         .find(|part| part.len() > 2 && part.len() < 10 && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Every declared name below `gravitee_`, with `N` for an index.
-fn known_names(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<String> {
+/// A declared name, with `N` for an index.
+struct Known {
+    /// `gravitee_integration_providers_N_type`.
+    variable: String,
+    /// `integration.providers[N].type`.
+    property: String,
+}
+
+/// Every declared name of Gravitee's.
+fn known_names(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<Known> {
     let mut names = Vec::new();
     for section in tables::sections(kinds) {
-        let mut add = |key: &Key, name: String| {
+        let mut add = |key: &Key, variable: String, property: String| {
+            let mut add = |ends: [&str; 2]| {
+                names.push(Known {
+                    variable: format!("{variable}{}", ends[0]),
+                    property: format!("{property}{}", ends[1]),
+                });
+            };
             match key.shape {
-                Shape::List => names.push(format!("{name}_N")),
-                Shape::Secret => names.push(format!("{name}_FILE")),
+                Shape::List => add(["_N", "[N]"]),
+                Shape::Secret => add(["_FILE", "_FILE"]),
                 _ => {}
             }
-            names.push(name);
+            add(["", ""]);
         };
         for key in section.table.keys {
-            add(key, section.variable(key));
+            add(key, section.variable(key), join(&section.base, key.name));
         }
         for group in section.table.groups {
             for key in group.keys {
-                add(key, section.group_variable(group, key));
+                let property = join(&section.base, &format!("{}[N].{}", group.name, key.name));
+                add(key, section.group_variable(group, key), property);
             }
         }
     }
     names
 }
 
-/// The declared variable that is nearest to `rest`, with the indices of `rest`.
-fn meant(rest: &str, known: &[String]) -> Option<String> {
+/// The declared variable and property that are nearest to `rest`, with the indices of `rest`.
+fn meant(rest: &str, known: &[Known]) -> Option<(String, String)> {
     let mut indices = Vec::new();
     let folded = fold(rest);
     let parts: Vec<&str> = folded
@@ -201,17 +216,22 @@ fn meant(rest: &str, known: &[String]) -> Option<String> {
     let asked = format!("gravitee_{}", parts.join("_"));
     let near = known
         .iter()
-        .filter(|name| name.len().abs_diff(asked.len()) <= FARTHEST)
-        .map(|name| (strsim::osa_distance(&asked, &fold_keeping_n(name)), name))
+        .filter(|one| one.variable.len().abs_diff(asked.len()) <= FARTHEST)
+        .map(|one| (strsim::osa_distance(&asked, &fold_keeping_n(&one.variable)), one))
         .filter(|(distance, _)| *distance <= FARTHEST)
-        .min_by_key(|(distance, _)| *distance)?;
+        .min_by_key(|(distance, _)| *distance)?
+        .1;
+    let mut property = near.property.clone();
+    for index in &indices {
+        property = property.replacen("[N]", &format!("[{index}]"), 1);
+    }
     let mut indices = indices.into_iter();
     let parts: Vec<String> = near
-        .1
+        .variable
         .split('_')
         .map(|part| if part == "N" { indices.next().unwrap_or_else(|| "0".into()) } else { part.to_owned() })
         .collect();
-    Some(parts.join("_"))
+    Some((parts.join("_"), property.replace("[N]", "[0]")))
 }
 
 fn fold_keeping_n(name: &str) -> String {

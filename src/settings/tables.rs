@@ -10,6 +10,8 @@ pub(super) const CLOUD: &str = "cloud";
 pub(super) const CLOUD_CLIENT: &str = "cloud.client";
 /// Below it stands the proxy that `useSystemProxy` means.
 pub(super) const SYSTEM_PROXY: &str = "system.proxy";
+/// Below it stands how references to secrets of Kubernetes are resolved.
+pub(super) const SECRETS_KUBERNETES: &str = "secrets.kubernetes";
 /// The list of provider entries.
 pub(super) const PROVIDERS: &str = "integration.providers";
 
@@ -306,6 +308,26 @@ pub(super) static SERVED_METRICS: KeyTable = KeyTable {
     groups: &[],
 };
 
+/// Where references to secrets are resolved. Below [`SECRETS_KUBERNETES`].
+pub(super) static SECRETS: KeyTable = KeyTable {
+    keys: &[
+        defaulted(
+            "enabled",
+            Shape::Flag,
+            "true",
+            "`false`: secrets of Kubernetes are looked for in the folder of mounted secrets alone.",
+            "true",
+        ),
+        optional(
+            "namespace",
+            Shape::Text,
+            "The namespace of secrets whose reference names none, instead of the one that the agent runs in.",
+            "apim",
+        ),
+    ],
+    groups: &[],
+};
+
 /// A provider entry, its configuration apart. Below [`PROVIDERS`] and an index.
 pub(super) static PROVIDER: KeyTable = KeyTable {
     keys: &[
@@ -381,6 +403,12 @@ pub fn sections(kinds: &[(&'static str, &'static KeyTable)]) -> Vec<Section> {
             &SURFACE,
         ),
         section("The surface's metrics", METRICS, "", &SERVED_METRICS),
+        section(
+            "Secrets of Kubernetes",
+            SECRETS_KUBERNETES,
+            "How `secret://kubernetes/<name>:<key>` is resolved, which may stand in place of any value.",
+            &SECRETS,
+        ),
         section("The system's proxy", SYSTEM_PROXY, "Used when `useSystemProxy` says so.", &SYSTEM),
         section("Gravitee Cloud", CLOUD, "", &CLOUD_TOKEN),
         section(

@@ -92,10 +92,7 @@ fn a_secret_file_that_gives_none_is_a_fault() {
     );
     assert_eq!(
         faults(&[(name, "secret://kubernetes/agent:key")]),
-        format!(
-            "{name}=secret://…: references to a secret store are not resolved; mount the secret as a file and name it \
-             in the same variable with _FILE at its end"
-        )
+        format!("{name}=secret://…: there is no /run/secrets/agent/key, and no store of secrets is at hand")
     );
 }
 

@@ -3,6 +3,7 @@
 mod any_environment;
 mod documents;
 mod faults;
+mod files;
 mod link;
 
 use std::{io, path::Path};

@@ -93,7 +93,7 @@ fn render(explanation: &Explanation, ready: Option<&Ready>, teller: &Teller, mut
     for setting in &explanation.settings {
         let source = match &setting.source {
             Source::Variable => "variable",
-            Source::File(_) => "file",
+            Source::File(_) | Source::Property(_) => "file",
             Source::Default | Source::Unset => continue,
         };
         let personal = PERSONAL.iter().any(|end| setting.variable.ends_with(end));

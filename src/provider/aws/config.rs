@@ -11,7 +11,7 @@ use super::{
     region::{Partition, RoleArn, is_region, is_stage},
     template::NameTemplate,
 };
-use crate::settings::{Fault, Faults, Integration, Process, Values};
+use crate::settings::{Fault, Faults, Integration, Process, Store, StoreSource, Values};
 
 /// What one integration reads, checked.
 #[derive(Debug, Clone)]
@@ -76,6 +76,10 @@ impl Config {
         };
         let endpoint = endpoint(values, &mut faults);
         let extra_ca = process.ca_file.as_ref().and_then(|path| extra_ca(path, &mut faults));
+        let extra_ca = match &process.trusted {
+            Some(store) => with_trusted(extra_ca, store, &mut faults),
+            None => extra_ca,
+        };
         let proxies = Proxies::read(&process.proxy_environment, &mut faults);
         let Some(api_name) = api_name.filter(|_| faults.is_empty()) else { return Err(Faults(faults)) };
         Ok(Self {
@@ -278,6 +282,18 @@ fn extra_ca(path: &PathBuf, faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
     };
     faults.push(Fault { variable: "FEDERATION_AGENT_CA_FILE".into(), found: Some(path.display().to_string()), says });
     None
+}
+
+/// `pem` and the certificates of `store`, which are in PEM too.
+fn with_trusted(pem: Option<Vec<u8>>, store: &Store, faults: &mut Vec<Fault>) -> Option<Vec<u8>> {
+    let StoreSource::Inline(trusted) = &store.source else { return pem };
+    match certificates(trusted) {
+        Ok(()) => Some([pem.unwrap_or_default().as_slice(), b"\n", trusted].concat()),
+        Err(says) => {
+            faults.push(Fault { variable: store.named_by.clone(), found: None, says });
+            pem
+        }
+    }
 }
 
 fn certificates(pem: &[u8]) -> Result<(), String> {

@@ -1,6 +1,6 @@
 //! The declared keys of the process's own settings.
 
-use crate::settings::{Key, Shape};
+use crate::settings::{Key, Shape, files::SECRETS_FOLDER};
 
 /// How the names of our own settings begin.
 pub const PREFIX: &str = "FEDERATION_AGENT_";
@@ -119,6 +119,22 @@ pub(super) const CHECK: Key = key(
     "What `federation-agent check` looks at, at the start of `run`, before it connects. `warn`: what is wrong or doubtful \
      is a warning in the log. `require`: what is wrong ends the start with code 1.",
 );
+pub(super) const CONFIG: Key = Key {
+    example: "/etc/federation-agent/gravitee.yml",
+    ..key(
+        "CONFIG",
+        Shape::Text,
+        None,
+        "YAML files with Gravitee's names, with commas between them; a later one goes before. Without it: those that \
+         `-Dgravitee.conf` in `JDK_JAVA_OPTIONS` names, else those that are where Gravitee's chart mounts them.",
+    )
+};
+pub(super) const SECRETS_DIR: Key = key(
+    "SECRETS_DIR",
+    Shape::Text,
+    Some(SECRETS_FOLDER),
+    "Where `secret://kubernetes/<name>:<key>` is looked for first: in the file `<name>/<key>` below it.",
+);
 pub(super) const CA_FILE: Key = Key {
     example: "/etc/ssl/company-ca.pem",
     ..key(
@@ -152,4 +168,6 @@ pub static KEYS: &[Key] = &[
     HANDSHAKE,
     CHECK,
     CA_FILE,
+    CONFIG,
+    SECRETS_DIR,
 ];

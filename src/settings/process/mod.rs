@@ -11,8 +11,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use keys::{
-    BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, CHECK, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE, LISTEN, LOG,
-    LOG_FORMAT, PING, PLAN_LOSS, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW, SILENCE,
+    BATCH_APIS, BATCH_BYTES, BATCH_WAIT, BUDGET, CA_FILE, CHECK, CONFIG, DATA_DIR, DRAIN, HANDSHAKE, INGEST_PAUSE,
+    LISTEN, LOG, LOG_FORMAT, PING, PLAN_LOSS, REPLY_WAIT, RETRY_INITIAL, RETRY_MAX, RETRY_RESET, RETRY_SLOW,
+    SECRETS_DIR, SILENCE,
 };
 
 use super::{
@@ -46,6 +47,8 @@ struct Raw {
     handshake: Option<String>,
     check: Option<String>,
     ca_file: Option<String>,
+    config: Option<String>,
+    secrets_dir: Option<String>,
 }
 
 /// The whole variable's name.
@@ -109,7 +112,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Process {
         },
         ca_file: checks.readable_file(&CA_FILE, raw.ca_file),
         proxy_environment: proxy_environment(environment),
+        trusted: None,
+        files: environment.layers().files.clone(),
     };
+    // Their values were needed before anything else could be read; here they are checked and shown.
+    checks.text(&CONFIG, raw.config);
+    checks.text(&SECRETS_DIR, raw.secrets_dir);
     if process.retry.max < process.retry.initial {
         checks.relation(&RETRY_MAX, process.retry.max, "be at least", &RETRY_INITIAL, process.retry.initial);
     }
@@ -188,12 +196,17 @@ impl Checks<'_, '_> {
     }
 
     fn log(&mut self, raw: Option<String>) -> String {
-        let filter = self.value(&LOG, raw, |value| match value {
+        let below = self.reader.environment.layers().log.clone().filter(|_| raw.is_none());
+        let (below, place) = below.unzip();
+        let filter = self.value(&LOG, raw.or(below), |value| match value {
             Value::Text(text) if is_log_filter(&text) => Ok(text),
             _ => {
                 Err("off, error, warn, info, debug or trace is accepted, or comma-separated pairs target=level".into())
             }
         });
+        if let (Some(place), Some(setting)) = (place, self.reader.settings.last_mut()) {
+            setting.source = Source::Property(place);
+        }
         filter.unwrap_or_default()
     }
 
@@ -272,11 +285,16 @@ fn proxy_environment(environment: &Environment) -> ProxyEnvironment {
             .map(str::trim)
             .filter(|value| !value.is_empty())
     };
+    let java = &environment.layers().proxy;
+    let of_java = |place: &Option<(String, String)>| place.as_ref().map(|(address, _)| address.clone());
+    // What the environment has for any scheme goes before.
+    let java_counts = text("ALL_PROXY").is_none();
+    let either = |name, place| text(name).map(str::to_owned).or_else(|| of_java(place).filter(|_| java_counts));
     ProxyEnvironment {
-        https: text("HTTPS_PROXY").map(SecretString::from),
-        http: text("HTTP_PROXY").map(SecretString::from),
+        https: either("HTTPS_PROXY", &java.https).map(SecretString::from),
+        http: either("HTTP_PROXY", &java.http).map(SecretString::from),
         all: text("ALL_PROXY").map(SecretString::from),
-        no: text("NO_PROXY").map(str::to_owned),
+        no: text("NO_PROXY").map(str::to_owned).or_else(|| of_java(&java.no)),
     }
 }
 
@@ -294,6 +312,16 @@ pub(super) fn explain_proxy_environment(environment: &Environment, settings: &mu
             });
             break;
         }
+    }
+    let java = &environment.layers().proxy;
+    for (address, label) in [&java.https, &java.http, &java.no].into_iter().flatten() {
+        settings.push(Setting {
+            variable: label.clone(),
+            value: Some(shown(address)),
+            source: Source::Property(label.split(':').next().unwrap_or_default().to_owned()),
+            default: None,
+            help: "The proxy of Java's options; HTTPS_PROXY, HTTP_PROXY and NO_PROXY go before.",
+        });
     }
 }
 

@@ -1,4 +1,5 @@
-//! The environment: a `NAME=value` a line, from which everything is made that a start makes without a network.
+//! The environment: a `NAME=value` a line, and after a line `%%` a `gravitee.yml`. From them everything is made that a
+//! start makes without a network.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -37,15 +38,20 @@ impl Receiver for Nobody {
 
 pub(super) fn run(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
+    let (text, file) = text.split_once("\n%%\n").unwrap_or((&text, ""));
+    let file = file.to_owned();
     let variables = text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| {
         let lower = name.to_ascii_lowercase();
         let is_secret = SECRETS.iter().any(|secret| lower.ends_with(secret));
         (name.to_owned(), if is_secret { format!("{value}{MARK}") } else { value.to_owned() })
     });
     let environment: Environment = variables.collect();
-    let environment = environment.with_files(|path: &Path| match path.to_str() {
+    let environment = environment.with_files(move |path: &Path| match path.to_str() {
         Some("/secret") => Ok(format!("{MARK}\n").into_bytes()),
         Some("/ca.pem") => Ok(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_vec()),
+        Some("/opt/graviteeio-federation-agent/config/gravitee.yml") if !file.is_empty() => {
+            Ok(file.clone().into_bytes())
+        }
         Some("/odd") => Ok(vec![0xfe, 0xed, 0xfe, 0xed]),
         _ => Err(io::Error::from(io::ErrorKind::NotFound)),
     });

@@ -14,46 +14,74 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    observe::{Board, Server},
+    observe::{Board, Logging, Server, traces},
     provider::{self, Call, Provider},
-    settings::{Connector, Environment, Process},
+    settings::{Connector, Environment, Process, Proxy},
 };
 
 /// The variable that says where `/livez` and `/readyz` are served.
 const LISTEN: &str = "FEDERATION_AGENT_LISTEN";
+/// So many lines about a gateway are told at the start: its credentials and some accounts.
+const DESCRIBED: usize = 6;
+/// So many identities of one gateway are told at the start, each in a line.
+const IDENTITIES: usize = 10;
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
 pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
-    let _logging = start::log(&ready.process, environment, Habit::Agent)?;
-    tell(&ready.connector, &ready.gateways, &ready.warnings);
+    let logging = start::log(&ready.process, environment, Habit::Agent)?;
+    tell(&ready, environment, &logging);
     let asked_to_listen = environment.get(LISTEN).is_some_and(|text| !text.trim().is_empty());
     let runtime = start::runtime()?;
     let exit = runtime.block_on(serve(ready, begun, asked_to_listen));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
+    logging.finish();
     exit
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
-fn tell(connector: &Connector, gateways: &[Gateway], warnings: &[String]) {
+fn tell(ready: &Ready, environment: &Environment, logging: &Logging) {
+    let Ready { connector, gateways, warnings, .. } = ready;
     tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
+    let way = way(connector);
     for endpoint in &connector.endpoints {
         // Users, passwords and queries are no part of it: the settings refuse them.
-        tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));
+        tracing::info!("controller: {}{way}", endpoint.as_str().trim_end_matches('/'));
     }
     for Gateway { integration, provider, .. } in gateways {
         let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
-        tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
-        for line in provider.describe() {
-            tracing::info!(integration = integration.id, "{line}");
+        let (integration, kind) = (&integration.id, &integration.kind);
+        let lines = provider.describe();
+        let (shown, rest) = lines.split_at(lines.len().min(DESCRIBED));
+        let more = if rest.is_empty() { String::new() } else { format!("; and {} more accounts", rest.len()) };
+        // One line each: with forty integrations it is still a page.
+        tracing::info!(integration, provider = kind, "gateway: {title}; {}{more}", shown.join("; "));
+        for line in rest {
+            tracing::debug!(integration, "{line}");
         }
     }
-    for warning in warnings {
+    if let Some(traces) = logging.traces() {
+        tracing::info!("{}", traces.describe());
+    }
+    for warning in warnings.iter().cloned().chain(traces::unheard(environment)) {
         tracing::warn!("{warning}");
     }
+}
+
+/// How controllers are reached, for a person: names only, no header's value.
+fn way(connector: &Connector) -> String {
+    let mut words = Vec::new();
+    if !connector.headers.is_empty() {
+        let names: Vec<String> = connector.headers.iter().map(|(name, _)| format!("{name}: ***")).collect();
+        words.push(format!("with {}", names.join(", ")));
+    }
+    if let Proxy::Http { host, port, .. } = &connector.proxy {
+        words.push(format!("through the proxy {host}:{port}"));
+    }
+    if words.is_empty() { String::new() } else { format!(", {}", words.join(", ")) }
 }
 
 async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Exit, Stop> {
@@ -99,8 +127,16 @@ async fn serve(ready: Ready, begun: Instant, asked_to_listen: bool) -> Result<Ex
 /// Says where the journal is, and whether it outlives this process. Beside everything else: no disk holds up the start.
 async fn tell_journal(journal: Journal) {
     journal.look().await;
-    let line = journal.describe().await;
-    tracing::info!("{line}");
+    if journal.folder().is_some() && journal.trouble().is_some() {
+        // Looking has said so, and why.
+        return;
+    }
+    let (line, lasts) = journal.place().await;
+    if lasts {
+        tracing::info!("{line}");
+    } else {
+        tracing::warn!("{line}");
+    }
 }
 
 /// Says who the agent is in a gateway: wrong credentials must be seen before the first command. Beside everything else:
@@ -111,9 +147,14 @@ async fn identify(integration: String, provider: Arc<dyn Provider>, shutdown: Ca
     if shutdown.is_cancelled() {
         return;
     }
+    let mut told = 0;
     for line in lines {
         match line {
-            Ok(line) => tracing::info!(integration, "{line}"),
+            Ok(line) if told >= IDENTITIES => tracing::debug!(integration, "{line}"),
+            Ok(line) => {
+                told += 1;
+                tracing::info!(integration, "{line}");
+            }
             Err(error) => tracing::warn!(integration, "{error}"),
         }
     }

@@ -12,13 +12,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{exit::Stop, gateways::Gateway};
 use crate::{
     agent::{Agent, AgentSettings, guard::Guard},
     journal::{Journal, ingested::Ingested},
     link::{self, Dial, Link, LinkSettings, Network, State},
-    observe::{Board, Standing},
+    observe::{Board, Standing, span},
     settings::{Connector, Faults, Integration, Process},
 };
 
@@ -81,8 +82,9 @@ impl Running {
                 ..AgentSettings::new(&integration.id, process)
             };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
-            let whose = integration.id.clone();
-            tokio::spawn(async move { guard.begin(&whose).await });
+            let (whose, integration_id) = (integration.id.clone(), integration.id.clone());
+            let span = span::integration(&whose);
+            tokio::spawn(async move { guard.begin(&whose).await }.instrument(span));
             let settings = link_settings(connector, process, &integration);
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
@@ -93,16 +95,16 @@ impl Running {
             running.states.push(states.clone());
             tokio::spawn(follow(states, board.clone(), integration));
             running.agents.push(agent);
-            links.push(link);
+            links.push((link, span::integration(&integration_id)));
         }
         // What an earlier life left is seen to first, and holds up nobody.
         for agent in &running.agents {
             agent.begin();
         }
         // Only now: a fault in the last one must not leave the first ones connected.
-        for link in links {
+        for (link, span) in links {
             let goodbye = running.goodbye.clone();
-            running.links.push(tokio::spawn(async move { link.run(goodbye).await }));
+            running.links.push(tokio::spawn(async move { link.run(goodbye).await }.instrument(span)));
         }
         Ok(running)
     }

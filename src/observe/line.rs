@@ -162,7 +162,7 @@ where
                     write!(writer, " {dim}{name}={end}")?;
                     match value {
                         Value::String(text) if quoted || text.contains(char::is_whitespace) => {
-                            put_plain(&mut writer, &format!("{text:?}"))?
+                            put_plain(&mut writer, &format!("{text:?}"))?;
                         }
                         Value::String(text) => put_plain(&mut writer, &text)?,
                         other => write!(writer, "{other}")?,

@@ -9,7 +9,7 @@ use std::{
     error::Error as StdError,
     fmt, fs,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -30,7 +30,10 @@ use opentelemetry_sdk::{
 };
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::Instant,
+};
 use tracing::{
     Span, Subscriber,
     level_filters::LevelFilter,
@@ -66,11 +69,11 @@ pub(super) struct Exporter {
 
 impl Exporter {
     /// Begins to export as `asked`. The error is a sentence.
-    pub(super) fn begin(asked: Asked) -> Result<Self, String> {
+    pub(super) fn begin(asked: &Asked) -> Result<Self, String> {
         let endpoint = asked.endpoint.to_string();
         let carrier = Carrier {
             runtime: Mutex::new(None),
-            client: client(&asked)?,
+            client: client(asked)?,
             timeout: asked.timeout,
             endpoint: endpoint.clone(),
             told: Mutex::new(None),

@@ -80,7 +80,7 @@ impl Traces {
     pub fn read(environment: &Environment) -> Result<Option<Self>, Faults> {
         let Some(asked) = asked(environment)? else { return Ok(None) };
         let endpoint = asked.endpoint.to_string();
-        match Exporter::begin(asked) {
+        match Exporter::begin(&asked) {
             Ok(exporter) => Ok(Some(Self { exporter: Arc::new(exporter) })),
             Err(why) => Err(Faults(vec![Fault { variable: ENDPOINT.into(), found: Some(endpoint), says: why }])),
         }

@@ -103,10 +103,10 @@ fn every_warning_that_can_be_logged_is_explained() {
 fn gather_files(folder: &Path, into: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        if path.is_dir() && !["tests", "plane", "standin"].contains(&name) {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !["tests", "plane", "standin"].contains(&&*name) {
             gather_files(&path, into);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
             into.push(fs::read_to_string(path).unwrap());
         }
     }

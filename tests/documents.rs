@@ -43,6 +43,75 @@ fn every_log_line_that_is_explained_can_be_logged() {
     assert!(lines.len() > 20 && missing.is_empty(), "explained, and never logged: {missing:#?}");
 }
 
+/// The text of each `warn!` and `error!` in `source`: the last one between its brackets, line breaks taken out.
+fn warnings(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in ["warn!(", "error!("] {
+        for (at, _) in source.match_indices(name) {
+            let (mut depth, mut texts, mut letters) = (1, Vec::new(), source[at + name.len()..].chars());
+            while let Some(letter) = letters.next() {
+                match letter {
+                    '(' => depth += 1,
+                    ')' if depth == 1 => break,
+                    ')' => depth -= 1,
+                    '"' => {
+                        let mut text = String::new();
+                        while let Some(letter) = letters.next().filter(|letter| *letter != '"') {
+                            text.push(if letter == '\\' { letters.next().unwrap() } else { letter });
+                        }
+                        texts.push(text);
+                    }
+                    _ => {}
+                }
+            }
+            // What joins names (`"; "`) is no message.
+            found.extend(texts.into_iter().rfind(|text| text.len() > 3));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_warning_that_can_be_logged_is_explained() {
+    /// Sentences that are made elsewhere: commands' and faults' own words, settings' warnings.
+    const MADE_ELSEWHERE: [&str; 4] = ["{kind}: {note}", "{warning}", "{line}", "{error}"];
+    let guide = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let explained: Vec<&str> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|line| line.len() > 10)
+        .collect();
+    let mut files = Vec::new();
+    gather_files(&root().join("src"), &mut files);
+    let mut all = Vec::new();
+    for text in files {
+        let mut joined = String::new();
+        // Tests say what they like.
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        for (n, piece) in text.split("\\\n").enumerate() {
+            joined.push_str(if n == 0 { piece } else { piece.trim_start() });
+        }
+        all.extend(warnings(&joined));
+    }
+    let is_explained = |line: &String| explained.iter().any(|part| line.contains(part));
+    let missing: Vec<&String> =
+        all.iter().filter(|line| !MADE_ELSEWHERE.contains(&line.as_str()) && !is_explained(line)).collect();
+    assert!(all.len() > 40 && missing.is_empty(), "logged, and explained nowhere: {missing:#?}");
+}
+
+/// All files below `folder` whose lines an operator can see: neither tests nor the peers of the demo.
+fn gather_files(folder: &Path, into: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !["tests", "plane", "standin"].contains(&&*name) {
+            gather_files(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
+            into.push(fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
 #[test]
 fn every_file_that_is_linked_to_is_there() {
     for document in [
@@ -55,9 +124,16 @@ fn every_file_that_is_linked_to_is_there() {
         "docs/reliability.md",
         "docs/grants.md",
         "docs/check.md",
-        "iam/README.md",
-        "deploy/terraform/README.md",
+        "docs/deploy.md",
+        "docs/files.md",
+        "docs/logs.md",
         "docs/metrics.md",
+        "docs/observing.md",
+        "docs/troubleshooting.md",
+        "deploy/helm/federation-agent/README.md",
+        "deploy/kubernetes/README.md",
+        "deploy/terraform/README.md",
+        "iam/README.md",
     ] {
         let path = root().join(document);
         let text = fs::read_to_string(&path).unwrap();

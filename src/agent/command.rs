@@ -9,6 +9,7 @@ use tokio::{
     task::{JoinError, JoinHandle},
     time::Instant,
 };
+use tracing::{Instrument, Span};
 
 use super::{
     Agent, api_of,
@@ -24,7 +25,7 @@ use crate::{
     exchange::{Command, CommandBody, EncodeError, Reply, ReplyBody, Status},
     link::{AskError, Session},
     model::{Class, Error},
-    observe::{self, Ended, Underway},
+    observe::{self, Ended, Underway, span},
     provider::Call,
 };
 
@@ -125,7 +126,8 @@ impl Agent {
             deadline: arrived + self.settings.budget,
             cancel: self.give_up.child_token(),
         };
-        let mut work = self.tracker.spawn(caught(Arc::clone(self).work(Arc::clone(command), call.clone())));
+        let mut work =
+            self.tracker.spawn(caught(Arc::clone(self).work(Arc::clone(command), call.clone())).in_current_span());
         let nobody_waits = async {
             match command.body {
                 // What is to be taken away is taken away, whoever listens.
@@ -146,7 +148,7 @@ impl Agent {
             done = &mut work => return self.joined(done),
             () = tokio::time::sleep(GRACE) => {}
         }
-        self.tracker.spawn(Arc::clone(self).settle_late(Arc::clone(command), work));
+        self.tracker.spawn(Arc::clone(self).settle_late(Arc::clone(command), work).in_current_span());
         Err(Error::unavailable(format!(
             "{} did not end within {} s; what it may still do is undone, try again in a minute",
             command.body.kind(),
@@ -288,6 +290,7 @@ impl Agent {
         let outcome = outcome.says();
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let class = class.map(Class::word);
+        span::ended(&Span::current(), outcome, class, millis);
         if class.is_none() && taken {
             tracing::info!(integration, command = id, kind, api, subscription, millis, outcome, "{kind}: {note}");
         } else {

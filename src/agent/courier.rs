@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Agent,
@@ -15,8 +16,11 @@ use super::{
 use crate::{
     exchange::{Command, CommandBody, Status},
     link::AskError,
-    observe::{Cause, Job},
+    observe::{Cause, Job, span},
 };
+
+/// How often it is said how far a job has got.
+const PROGRESS: Duration = Duration::from_mins(1);
 
 /// The plane gives up a job that it hears nothing of for so long.
 const JOB_SILENCE: Duration = Duration::from_mins(5);
@@ -68,6 +72,8 @@ pub(super) struct Courier {
     /// What the plane has taken and nobody has written down yet.
     receipts: Receipts,
     book: Arc<Job>,
+    /// When it was said last how far it has got.
+    told: Instant,
 }
 
 /// Why an INGEST failed.
@@ -82,7 +88,16 @@ enum Failure {
 
 impl Courier {
     pub(super) fn new(agent: Arc<Agent>, job_id: String, end: CancellationToken, book: Arc<Job>) -> Self {
-        Self { agent, job_id, end, lost: false, sent: Sent::default(), receipts: Receipts::default(), book }
+        Self {
+            agent,
+            job_id,
+            end,
+            lost: false,
+            sent: Sent::default(),
+            receipts: Receipts::default(),
+            book,
+            told: Instant::now(),
+        }
     }
 
     /// Sends all `items`, then `done`.
@@ -147,6 +162,7 @@ impl Courier {
                 Ok(()) => {
                     self.sent.apis += batch.len();
                     self.book.taken(batch.len());
+                    self.tell_progress();
                     for item in batch {
                         self.receipts.add(item.api);
                     }
@@ -205,6 +221,21 @@ impl Courier {
         }
     }
 
+    /// How far it has got, once a minute at most: a large estate takes hours.
+    fn tell_progress(&mut self) {
+        if self.told.elapsed() >= PROGRESS {
+            self.told = Instant::now();
+            let (apis, given_up) = (self.sent.apis, self.sent.given_up.len());
+            tracing::info!(
+                integration = self.agent.integration(),
+                job = self.job_id,
+                apis,
+                given_up,
+                "ingest under way"
+            );
+        }
+    }
+
     /// What the plane has taken is what the next ingest must not lose.
     async fn write_receipts(&mut self) {
         self.agent.settings.guard.taken(self.agent.integration(), &self.job_id, &mut self.receipts).await;
@@ -239,9 +270,10 @@ impl Courier {
             },
             () = &mut out_of_time => return Err(Failure::Over),
         };
+        let bytes = items.iter().map(|item| item.api.encoded.len()).sum();
         let asked = tokio::select! {
             biased;
-            asked = session.ask(command, settings.reply_wait) => asked,
+            asked = session.ask(command, settings.reply_wait).instrument(span::batch(items.len(), bytes, done)) => asked,
             () = self.agent.give_up.cancelled() => return Err(Failure::Over),
             () = &mut out_of_time => return Err(Failure::Over),
         };

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Agent,
@@ -26,6 +27,7 @@ use super::{
 use crate::{
     exchange::{Discovered, ReplyBody},
     model::{Api, Class, Error, Texts},
+    observe::span,
     provider::{Call, Found},
 };
 
@@ -125,7 +127,8 @@ impl Agent {
         });
         *slot = Some(Arc::clone(&listing));
         drop(slot);
-        self.background.spawn(Arc::clone(self).list(Arc::clone(&listing), call.id.clone()));
+        let list = Arc::clone(self).list(Arc::clone(&listing), call.id.clone());
+        self.background.spawn(list.instrument(span::list(self.integration(), &call.id)));
         listing
     }
 

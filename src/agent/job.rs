@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::{
     Agent,
@@ -20,7 +24,7 @@ use super::{
 use crate::{
     link::Session,
     model::Error,
-    observe::{Cause, Job, JobOutcome},
+    observe::{Cause, Job, JobOutcome, span},
 };
 
 /// How long a job waits before it reads once more what could not be read.
@@ -87,13 +91,18 @@ impl Jobs {
 impl Agent {
     /// Begins `job`, whose START_INGEST was answered on `session` just now.
     pub(super) fn launch(self: &Arc<Self>, job: Prepared, session: &Session) {
-        tracing::debug!(integration = self.integration(), job = job.job_id, ?session, "the job begins");
-        self.tracker.spawn(Arc::clone(self).run_job(job));
+        let span = span::job(self.integration(), &job.job_id, job.total);
+        span.in_scope(|| {
+            let (integration, job, total) = (self.integration(), &job.job_id, job.total);
+            tracing::info!(integration, job, total, "ingest begins");
+            tracing::debug!(?session, "its START_INGEST was answered");
+        });
+        self.tracker.spawn(Arc::clone(self).run_job(job).instrument(span));
     }
 
     async fn run_job(self: Arc<Self>, job: Prepared) {
         let Prepared { job_id, total, scout, reads, seat } = job;
-        let end = seat.end;
+        let (end, begun) = (seat.end, Instant::now());
         let most = self.settings.batch_bytes.clamp(UNIT, 1 << 30);
         let book = Arc::new(self.settings.recorder.job(&job_id, total));
         let (items, taken) = mpsc::channel(self.settings.batch_apis.max(1));
@@ -106,7 +115,8 @@ impl Agent {
             fed: Fed::default(),
             book: Arc::clone(&book),
         };
-        let feeding = self.tracker.spawn(caught(async move { Ok(feeder.run(reads).await) }));
+        let feeding = caught(async move { Ok(feeder.run(reads).await) });
+        let feeding = self.tracker.spawn(feeding.in_current_span());
         // At a shutdown the plane is left a part of its time only: a `done` that never comes costs it five minutes.
         let hurried = async {
             self.draining.cancelled().await;
@@ -125,12 +135,14 @@ impl Agent {
         drop(sending);
         let fed = feeding.await.unwrap_or_else(|lost| Err(dropped(&lost)));
         let fed = fed.unwrap_or_else(|error| Fed { broken: Some(error), ..Fed::default() });
-        self.report(&job_id, total, &fed, &sent, end.is_cancelled(), &book);
+        self.report(&job_id, total, &fed, &sent, end.is_cancelled(), begun, &book);
     }
 
     /// The one line that a job ends in.
-    fn report(&self, job: &str, total: u32, fed: &Fed, sent: &Sent, ended: bool, book: &Job) {
+    #[expect(clippy::too_many_arguments, reason = "all that a job comes to")]
+    fn report(&self, job: &str, total: u32, fed: &Fed, sent: &Sent, ended: bool, begun: Instant, book: &Job) {
         let integration = self.integration();
+        let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let missing: Vec<String> =
             fed.left_out.iter().chain(&sent.given_up).map(|(id, why)| format!("{id} ({why})")).collect();
         let (apis, gone, left_out) = (sent.apis, fed.gone.len(), fed.left_out.len());
@@ -152,7 +164,19 @@ impl Agent {
         }
         if held_back == 0 && missing.is_empty() && cut == 0 && sent.acknowledged && fed.broken.is_none() && !ended {
             book.ended(JobOutcome::Done);
-            tracing::info!(integration, job, total, apis, gone, skipped, failed, "ingest done");
+            span::job_ended(&Span::current(), apis, "succeeded", false);
+            tracing::info!(
+                integration,
+                job,
+                total,
+                apis,
+                gone,
+                skipped,
+                failed,
+                millis,
+                outcome = "succeeded",
+                "ingest done"
+            );
             return;
         }
         book.ended(if ended { JobOutcome::EndedEarly } else { JobOutcome::Incomplete });
@@ -175,6 +199,7 @@ impl Agent {
         if !sent.acknowledged {
             words.push("the plane did not confirm the end of the job".to_owned());
         }
+        span::job_ended(&Span::current(), apis, "incomplete", true);
         tracing::warn!(
             integration,
             job,
@@ -186,6 +211,8 @@ impl Agent {
             skipped,
             failed,
             held_back,
+            millis,
+            outcome = "incomplete",
             "ingest incomplete: {}",
             words.join("; ")
         );

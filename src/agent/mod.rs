@@ -37,6 +37,7 @@ use std::{
 
 use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use guard::Guard;
 
@@ -45,7 +46,7 @@ use crate::{
     journal::Journal,
     link::{Receiver, Session, State},
     model::Error,
-    observe::Recorder,
+    observe::{Recorder, span},
     provider::Provider,
     settings::Process,
 };
@@ -204,7 +205,10 @@ impl Receiver for Agent {
         let again: Reply = match seen {
             once::Seen::New => {
                 let agent = Arc::clone(&self);
-                self.tracker.spawn(agent.carry_out(command, key, arrived));
+                let body = &command.body;
+                let (api, subscription) = (api_of(body), subscription_of(body));
+                let span = span::command(self.integration(), &command.id, body.kind(), api, subscription);
+                self.tracker.spawn(agent.carry_out(command, key, arrived).instrument(span));
                 return;
             }
             once::Seen::Running => {

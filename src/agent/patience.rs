@@ -10,6 +10,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
 
 use super::{Agent, fault::caught};
 use crate::{
@@ -70,7 +71,8 @@ impl Lister {
     pub(super) fn begin(agent: &Arc<Agent>, tracker: &TaskTracker, call: Call) -> Self {
         let (found, finds) = mpsc::channel(FOUND);
         let (agent, listing, cancel) = (Arc::clone(agent), call.clone(), call.cancel.clone());
-        let list = tracker.spawn(caught(async move { agent.provider.list(&listing, found).await }));
+        let list = caught(async move { agent.provider.list(&listing, found).await });
+        let list = tracker.spawn(list.in_current_span());
         let list = async move { patient(&call, list).await }.boxed();
         Self { finds, list, ended: None, found: Instant::now(), cancel, told: false }
     }

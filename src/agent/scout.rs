@@ -10,6 +10,7 @@ use std::{
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::Instrument;
 
 use super::{
     Agent,
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     exchange::EncodedApi,
     model::{Class, Error},
+    observe::span,
     provider::{Call, Found, Listed},
 };
 
@@ -128,7 +130,7 @@ impl Scout {
     ) -> Self {
         let call =
             Call { id: format!("list-{job_id}"), deadline: Instant::now() + LISTING, cancel: cancel.child_token() };
-        let list = Lister::begin(agent, &agent.tracker, call);
+        let list = span::list(agent.integration(), &call.id).in_scope(|| Lister::begin(agent, &agent.tracker, call));
         Self {
             agent: Arc::clone(agent),
             job_id: job_id.to_owned(),
@@ -251,7 +253,8 @@ impl Scout {
             };
             let agent = Arc::clone(&self.agent);
             let reading = read(agent, Arc::clone(&self.view), call.clone(), Box::new(listed), self.longest);
-            let task = self.agent.tracker.spawn(caught(async move { Ok(reading.await) }));
+            let reading = caught(async move { Ok(reading.await) }).instrument(span::read(&id));
+            let task = self.agent.tracker.spawn(reading.in_current_span());
             self.running.push(Box::pin(async move {
                 patient(&call, task).await.unwrap_or_else(|error| Read::Broken(id, error))
             }));

@@ -11,11 +11,13 @@ use std::{
 };
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Agent, fault::caught, patience::patient};
 use crate::{
     journal::{Page, Record, State},
     model::{Class, Error, Subscription},
+    observe::span,
     provider::{Call, Revoked},
 };
 
@@ -52,7 +54,8 @@ impl Agent {
     /// Begins to settle what an earlier life left. Returns at once; nothing waits for it.
     pub fn begin(self: &Arc<Self>) {
         let agent = Arc::clone(self);
-        self.background.spawn(async move {
+        let span = span::integration(self.integration());
+        let beginning = async move {
             let contents = agent.journal.read(agent.integration()).await;
             let mut unreadable = false;
             for (name, why) in contents.unreadable {
@@ -95,7 +98,8 @@ impl Agent {
                 agent.look_once_more(record).await;
             }
             agent.look_again().await;
-        });
+        };
+        self.background.spawn(beginning.instrument(span));
     }
 
     /// A key that may be there and could not be looked for: somebody may have given the right since.
@@ -133,7 +137,8 @@ impl Agent {
             return;
         }
         let (agent, subscription) = (Arc::clone(self), subscription.to_owned());
-        self.background.spawn(async move {
+        let span = span::settle(self.integration(), &subscription);
+        let settling = async move {
             let settling = caught(async {
                 let ended = agent.ended_within(suspicion(deaths)).await;
                 Ok(!ended && agent.settle_on(&subscription, deaths > 0).await)
@@ -142,7 +147,8 @@ impl Agent {
             if !settling.await.unwrap_or(false) {
                 agent.settling().remove(&subscription);
             }
-        });
+        };
+        self.background.spawn(settling.instrument(span));
     }
 
     /// Tries until nothing is left to do; `false` when the process ends before: what is left stands in the journal.
@@ -331,7 +337,7 @@ impl Agent {
             return (begun, Err(Error::bug(why)));
         }
         let _ = page.put(begun.clone()).await;
-        let task = self.tracker.spawn(caught(work));
+        let task = self.tracker.spawn(caught(work).in_current_span());
         (begun, patient(call, task).await)
     }
 

@@ -106,9 +106,14 @@ impl Agent {
             ));
         }
         let subscription_id = subscription.id.clone();
+        let key = made.record.key_id.as_deref().map_or_else(String::new, |key| format!(", key {key}"));
         let body = ReplyBody::Subscribe(Some(Subscribed { subscription_id, api_key, metadata }));
         let application = subscription.application_name.as_deref().unwrap_or("an application without name");
-        Ok(Done { body, effect: Effect::Granted(Box::new(made)), note: format!("access granted to {application}") })
+        Ok(Done {
+            body,
+            effect: Effect::Granted(Box::new(made)),
+            note: format!("access granted to {application}{key}"),
+        })
     }
 
     pub(super) async fn unsubscribe(
@@ -144,6 +149,7 @@ impl Agent {
                 return Err(error);
             }
         };
+        let gone_key = removing.key_id.clone();
         let _ = page.put(removing.now(State::Gone)).await;
         self.once().forget(&subscription.id);
         if let Err(error) = self.settle_page(&page, call, Older::Superseded).await {
@@ -158,6 +164,7 @@ impl Agent {
             Revoked::Deleted => "access removed",
             Revoked::AlreadyGone => "access was gone already",
         };
+        let note = gone_key.map_or_else(|| note.to_owned(), |key| format!("{note}, key {key}"));
         Ok(Done::new(ReplyBody::Unsubscribe, note))
     }
 

@@ -16,11 +16,15 @@ use super::{
 };
 use crate::{
     journal::Journal,
-    observe::{Board, Part, Recorder, Vitals, status::Identity},
+    observe::{Board, Logging, Part, Recorder, Vitals, status::Identity, traces},
     provider::{self, Call, Provider},
-    settings::Environment,
+    settings::{Connector, Environment, Proxy},
 };
 
+/// So many lines about a gateway are told at the start: its credentials and some accounts.
+const DESCRIBED: usize = 6;
+/// So many identities of one gateway are told at the start, each in a line.
+const IDENTITIES: usize = 10;
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
@@ -28,7 +32,7 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let begun = Instant::now();
     let ready = gateways::ready(environment)?;
     let logging = start::log(&ready.process, environment, Habit::Agent)?;
-    tell(&ready);
+    tell(&ready, environment, &logging);
     let (board, vitals) = (Board::new(), Vitals::default());
     board.tell_warnings(logging.warnings());
     let integrations = ready.gateways.iter().map(|gateway| gateway.integration.id.clone()).collect();
@@ -38,11 +42,13 @@ pub(super) fn run(environment: &Environment) -> Result<Exit, Stop> {
     let exit = runtime.block_on(serve(ready, begun, told));
     // Whatever still runs has been told to end and has had its time.
     runtime.shutdown_background();
+    logging.finish();
     exit
 }
 
 /// A start worth reading: what runs, for whom, where, and what a person should know.
-fn tell(Ready { process, connector, gateways, warnings, notes, .. }: &Ready) {
+fn tell(ready: &Ready, environment: &Environment, logging: &Logging) {
+    let Ready { process, connector, gateways, warnings, notes, .. } = ready;
     tracing::info!("federation-agent {VERSION} starts, integrations: {}", gateways.len());
     for file in &process.files {
         tracing::info!("settings: {}, and the environment before it", file.display());
@@ -50,22 +56,43 @@ fn tell(Ready { process, connector, gateways, warnings, notes, .. }: &Ready) {
     for note in notes {
         tracing::info!("{note}");
     }
+    let way = way(connector);
     for endpoint in &connector.endpoints {
         // Users, passwords and queries are no part of it: the settings refuse them.
-        tracing::info!("controller: {}", endpoint.as_str().trim_end_matches('/'));
+        tracing::info!("controller: {}{way}", endpoint.as_str().trim_end_matches('/'));
     }
     for Gateway { integration, provider, recorder } in gateways {
         let title = provider::kind(&integration.kind).map_or(integration.kind.as_str(), |kind| kind.title);
-        tracing::info!(integration = integration.id, provider = integration.kind, "gateway: {title}");
+        let (integration, kind) = (&integration.id, &integration.kind);
         let lines = provider.describe();
-        for line in &lines {
-            tracing::info!(integration = integration.id, "{line}");
+        let (shown, rest) = lines.split_at(lines.len().min(DESCRIBED));
+        let more = if rest.is_empty() { String::new() } else { format!("; and {} more accounts", rest.len()) };
+        // One line each: with forty integrations it is still a page.
+        tracing::info!(integration, provider = kind, "gateway: {title}; {}{more}", shown.join("; "));
+        for line in rest {
+            tracing::debug!(integration, "{line}");
         }
         recorder.describe(title, lines);
     }
-    for warning in warnings {
+    if let Some(traces) = logging.traces() {
+        tracing::info!("{}", traces.describe());
+    }
+    for warning in warnings.iter().cloned().chain(traces::unheard(environment)) {
         tracing::warn!("{warning}");
     }
+}
+
+/// How controllers are reached, for a person: names only, no header's value.
+fn way(connector: &Connector) -> String {
+    let mut words = Vec::new();
+    if !connector.headers.is_empty() {
+        let names: Vec<String> = connector.headers.iter().map(|(name, _)| format!("{name}: ***")).collect();
+        words.push(format!("with {}", names.join(", ")));
+    }
+    if let Proxy::Http { host, port, .. } = &connector.proxy {
+        words.push(format!("through the proxy {host}:{port}"));
+    }
+    if words.is_empty() { String::new() } else { format!(", {}", words.join(", ")) }
 }
 
 async fn serve(mut ready: Ready, begun: Instant, told: Told) -> Result<Exit, Stop> {
@@ -124,8 +151,17 @@ async fn serve(mut ready: Ready, begun: Instant, told: Told) -> Result<Exit, Sto
 /// Says where the journal is, and whether it outlives this process. Beside everything else: no disk holds up the start.
 async fn tell_journal(journal: Journal, board: Board) {
     journal.look().await;
-    let line = journal.describe().await;
-    tracing::info!("{line}");
+    if journal.folder().is_some() && journal.trouble().is_some() {
+        // Looking has said so, and why.
+        board.tell_journal(journal.describe().await);
+        return;
+    }
+    let (line, lasts) = journal.place().await;
+    if lasts {
+        tracing::info!("{line}");
+    } else {
+        tracing::warn!("{line}");
+    }
     board.tell_journal(line);
 }
 
@@ -139,13 +175,18 @@ async fn identify(recorder: Recorder, provider: Arc<dyn Provider>, shutdown: Can
     }
     let integration = recorder.integration();
     let mut identities = Vec::new();
+    let mut told = 0;
     for line in lines {
         identities.push(Identity {
             known: line.is_ok(),
             says: line.as_ref().map_or_else(|error| error.sentence().to_owned(), Clone::clone),
         });
         match line {
-            Ok(line) => tracing::info!(integration, "{line}"),
+            Ok(line) if told >= IDENTITIES => tracing::debug!(integration, "{line}"),
+            Ok(line) => {
+                told += 1;
+                tracing::info!(integration, "{line}");
+            }
             Err(error) => tracing::warn!(integration, "{error}"),
         }
     }

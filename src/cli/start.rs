@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{exit::Stop, terminal};
 use crate::{
-    observe::{Filter, Logging, Style},
+    observe::{Filter, Logging, Style, Traces},
     settings::{Environment, Fault, Faults, LogFormat, Process},
 };
 
@@ -54,7 +54,9 @@ pub(super) fn log(process: &Process, environment: &Environment, habit: Habit) ->
         LogFormat::Auto if !terminal && habit == Habit::Agent => Style::Json,
         LogFormat::Auto | LogFormat::Text => Style::Text { colours: terminal::wants_colours(terminal, environment) },
     };
-    Logging::start(filter, style).map_err(|error| Stop::failed(format_args!("the log cannot be started: {error}")))
+    let traces = if habit == Habit::Agent { Traces::read(environment)? } else { None };
+    Logging::start_with(filter, style, traces)
+        .map_err(|error| Stop::failed(format_args!("the log cannot be started: {error}")))
 }
 
 /// The runtime: two threads carry every link and gateway, and leave the machine to what the agent stands beside.

@@ -12,13 +12,14 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{exit::Stop, gateways::Gateway};
 use crate::{
     agent::{Agent, AgentSettings, guard::Guard},
     journal::{Journal, ingested::Ingested},
     link::{self, Dial, Link, LinkSettings, Network, State},
-    observe::{Board, Part, Standing, Vitals},
+    observe::{Board, Part, Standing, Vitals, span},
     settings::{Connector, Faults, Integration, Process},
 };
 
@@ -83,9 +84,9 @@ impl Running {
                 ..AgentSettings::new(&integration.id, process)
             };
             let agent = Agent::new(settings, provider, states.clone(), journal.clone());
-            let integration_id = integration.id.clone();
-            let whose = integration.id.clone();
-            tokio::spawn(async move { guard.begin(&whose).await });
+            let (whose, integration_id) = (integration.id.clone(), integration.id.clone());
+            let span = span::integration(&whose);
+            tokio::spawn(async move { guard.begin(&whose).await }.instrument(span));
             let settings = link_settings(connector, process, &integration);
             let link =
                 Link::new(settings, Arc::clone(dial), Arc::clone(&agent) as Arc<dyn link::Receiver>, rand::random())?
@@ -105,8 +106,9 @@ impl Running {
         }
         // Only now: a fault in the last one must not leave the first ones connected.
         for (id, link) in links {
-            let goodbye = running.goodbye.clone();
-            running.links.push(tokio::spawn(vitals.watch(Part::Link(id), async move { link.run(goodbye).await })));
+            let (goodbye, span) = (running.goodbye.clone(), span::integration(&id));
+            let life = vitals.watch(Part::Link(id), async move { link.run(goodbye).await });
+            running.links.push(tokio::spawn(life.instrument(span)));
         }
         Ok(running)
     }

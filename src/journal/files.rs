@@ -157,8 +157,8 @@ impl Store for Files {
                     Err(error) => return Err(error),
                 },
                 Err(error) if error.kind() == ErrorKind::IsADirectory => {
-                    let place = folder_aside(&path)?;
-                    tracing::error!(place, "a folder lay where a page of the journal belongs, and was put aside");
+                    let path = folder_aside(&path)?;
+                    tracing::error!(path, "a folder lay where a page of the journal belongs, and was put aside");
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -184,7 +184,7 @@ impl Files {
             Err(TryLockError::Error(error)) if knows_no_locks(&error) => {
                 if !self.0.unlocked.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
-                        folder = %self.0.journal.display(),
+                        path = %self.0.journal.display(),
                         "the journal's file system knows no locks ({error}): two agents on this folder do not see what the \
                          other one is working on; give each its own folder, or one on a file system with locks"
                     );

@@ -116,17 +116,24 @@ impl Journal {
 
     /// For people: where it lies, and whether that outlives the container. A sentence without its full stop.
     pub async fn describe(&self) -> String {
+        self.place().await.0
+    }
+
+    /// The same, and whether what lies there outlives the next replacement of the container, as far as is known.
+    pub async fn place(&self) -> (String, bool) {
         let Some(folder) = self.0.folder.clone() else {
-            return "the journal of grants is in memory: it ends with this process".into();
+            return ("the journal of grants is in memory: it ends with this process".into(), false);
         };
         let place = folder.display().to_string();
         if let Some(trouble) = self.trouble() {
-            return format!(
+            let line = format!(
                 "the journal of grants is in memory, and ends with this process: {place} cannot be used ({trouble})"
             );
+            return (line, false);
         }
         let lasting = self.blocking(move || Ok(place::of(&folder))).await.unwrap_or(Lasting::Unknown);
-        format!("the journal of grants is in {place}, {lasting}")
+        let lasts = !matches!(lasting, Lasting::Container | Lasting::Memory);
+        (format!("the journal of grants is in {place}, {lasting}"), lasts)
     }
 
     fn with(store: Arc<dyn Store>, folder: Option<PathBuf>) -> Self {
@@ -276,7 +283,7 @@ impl Journal {
         tracing::error!(
             integration = name.integration,
             subscription = name.subscription,
-            place,
+            path = place,
             "what the journal knew of this subscription cannot be read and was put aside ({why}): if it was in the making, \
              its key may be left in the gateway; `federation-agent grants --orphans` finds it"
         );

@@ -151,7 +151,7 @@ impl Link {
 
     /// Connects, and connects again, until `shutdown`; then closes with 1000. Whoever shuts down has drained before.
     pub async fn run(&self, shutdown: CancellationToken) {
-        let mut life = Life::new(&self.states, &self.settings.integration_id, &self.recorder);
+        let mut life = Life::new(&self.states, &self.settings.integration_id, &self.settings.provider, &self.recorder);
         let mut pace = Pace::new(self.settings.retry, self.seed);
         let mut turn = 0_usize;
         loop {

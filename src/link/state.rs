@@ -62,6 +62,9 @@ pub(super) struct Life<'a> {
     states: &'a watch::Sender<State>,
     integration: &'a str,
     recorder: &'a Recorder,
+    provider: &'a str,
+    /// When the try under way began.
+    begun: Instant,
     /// Since when it has not been connected: for people, and for counting.
     lost: (SystemTime, Instant),
     /// Whether there ever was a session.
@@ -80,14 +83,30 @@ struct Outage {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(states: &'a watch::Sender<State>, integration: &'a str, recorder: &'a Recorder) -> Self {
+    pub(super) fn new(
+        states: &'a watch::Sender<State>,
+        integration: &'a str,
+        provider: &'a str,
+        recorder: &'a Recorder,
+    ) -> Self {
         let lost = (SystemTime::now(), Instant::now());
-        Self { states, integration, recorder, lost, was_connected: false, brief: 0, outage: Outage::default() }
+        Self {
+            states,
+            integration,
+            provider,
+            recorder,
+            begun: lost.1,
+            lost,
+            was_connected: false,
+            brief: 0,
+            outage: Outage::default(),
+        }
     }
 
     /// A try begins.
     pub(super) fn connecting(&mut self, endpoint: &Endpoint) {
         self.outage.tries = self.outage.tries.saturating_add(1);
+        self.begun = Instant::now();
         if self.outage.tries == 1 && !self.is_flapping() {
             info!(integration = self.integration, %endpoint, "connecting to the plane");
         } else {
@@ -106,7 +125,14 @@ impl<'a> Life<'a> {
             let away = whole_seconds(self.lost.1.elapsed());
             info!(integration = self.integration, %endpoint, tries, away, "connected to the plane again");
         } else {
-            info!(integration = self.integration, %endpoint, "connected to the plane");
+            let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            info!(
+                integration = self.integration,
+                provider = self.provider,
+                %endpoint,
+                millis,
+                "connected to the plane"
+            );
         }
         self.was_connected = true;
         if self.is_flapping() {

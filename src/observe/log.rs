@@ -1,6 +1,6 @@
 //! What is logged, and how: lines for people on a terminal, JSON for machines, on stderr (stdout is for results).
 
-use std::{io, str::FromStr};
+use std::{collections::BTreeMap, io, str::FromStr};
 
 use tracing::{level_filters::LevelFilter, subscriber::Subscriber};
 use tracing_subscriber::{
@@ -13,7 +13,13 @@ use tracing_subscriber::{
     util::{SubscriberInitExt, TryInitError},
 };
 
-use super::{metrics::Lines, warnings::Warnings};
+use super::{
+    line::{Carrier, Form},
+    metrics::Lines,
+    span,
+    traces::Traces,
+    warnings::Warnings,
+};
 use crate::model::is_plain;
 
 /// The target under which all of this program's events stand.
@@ -48,18 +54,37 @@ pub enum Style {
 pub struct Logging {
     handle: reload::Handle<Targets, Registry>,
     warnings: Warnings,
+    /// What it was started with.
+    first: Filter,
+    traces: Option<Traces>,
 }
 
 impl Filter {
     /// Only warnings and errors.
     pub fn warnings() -> Self {
-        Self(Targets::new().with_default(LevelFilter::WARN).with_target(AWS.0, AWS.1))
+        Self(
+            Targets::new()
+                .with_default(LevelFilter::WARN)
+                .with_target(AWS.0, AWS.1)
+                .with_target(span::TARGET, LevelFilter::ERROR),
+        )
     }
 
     /// Nothing.
     pub fn nothing() -> Self {
         Self(Targets::new().with_default(LevelFilter::OFF))
     }
+
+    /// The same with `level` for `target`, as far as it may say that.
+    fn with(self, target: &str, level: LevelFilter) -> Self {
+        let level = if is_ours(target) { level } else { level.min(most_of(target)) };
+        Self(self.0.with_target(target, level))
+    }
+}
+
+/// Whether `target` is one of this program's.
+fn is_ours(target: &str) -> bool {
+    target == OURS || target.strip_prefix(OURS).is_some_and(|rest| rest.starts_with("::"))
 }
 
 #[cfg(test)]
@@ -83,12 +108,13 @@ impl FromStr for Filter {
         let default = asked.default_level().unwrap_or(LevelFilter::OFF);
         // A target that is longer than ours wins over it for our own rooms; every other one is capped.
         let named = asked.iter().map(|(target, level)| {
-            let ours = target == OURS || target.starts_with("federation_agent::");
-            (target.to_owned(), if ours { level } else { level.min(most_of(target)) })
+            (target.to_owned(), if is_ours(target) { level } else { level.min(most_of(target)) })
         });
         let others = default.min(OTHERS);
         let targets = Targets::new().with_target(OURS, default).with_target(AWS.0, others.min(AWS.1));
-        Ok(Self(targets.with_targets(named).with_default(others)))
+        // Whose work it is must be known for every line that is let through.
+        let spans = (span::TARGET, LevelFilter::ERROR);
+        Ok(Self(targets.with_targets(named).with_default(others).with_target(spans.0, spans.1)))
     }
 }
 
@@ -100,13 +126,22 @@ fn most_of(target: &str) -> LevelFilter {
 impl Logging {
     /// Starts the log of the process, on stderr. An error says that one was started before.
     pub fn start(filter: Filter, style: Style) -> Result<Self, TryInitError> {
+        Self::start_with(filter, style, None)
+    }
+
+    /// The same, with `traces` exported.
+    pub fn start_with(filter: Filter, style: Style, traces: Option<Traces>) -> Result<Self, TryInitError> {
+        let first = filter.clone();
         let (filter, handle) = reload::Layer::new(filter.0);
         let warnings = Warnings::new();
-        tracing_subscriber::registry()
+        let registry = tracing_subscriber::registry()
             .with(lines(style, io::stderr).and_then(Lines).with_filter(filter))
-            .with(warnings.layer())
-            .try_init()?;
-        Ok(Self { handle, warnings })
+            .with(carrier())
+            .with(warnings.layer());
+        #[cfg(feature = "otlp")]
+        let registry = registry.with(super::otlp::starter()).with(traces.as_ref().map(Traces::layer));
+        registry.try_init()?;
+        Ok(Self { handle, warnings, first, traces })
     }
 
     /// The last warnings and errors, whatever was let into the log.
@@ -119,21 +154,71 @@ impl Logging {
         // Fails only when the subscriber is gone, and then nothing is logged at all.
         let _ = self.handle.modify(|current| *current = filter.0);
     }
+
+    /// Logs what is said under `target` from `level` on, and all else as before. The error is a sentence.
+    pub fn set_level(&self, target: &str, level: &str) -> Result<(), String> {
+        let level: LevelFilter =
+            level.trim().to_ascii_lowercase().parse().map_err(|_| {
+                format!("`{level}` is not a level: off, error, warn, info, debug and trace are accepted")
+            })?;
+        let filter = self.handle.with_current(|current| Filter(current.clone())).unwrap_or_else(|_| self.first.clone());
+        self.set(filter.with(target, level));
+        Ok(())
+    }
+
+    /// Logs as it did at the start.
+    pub fn reset(&self) {
+        self.set(self.first.clone());
+    }
+
+    /// From which level on what is logged, by target; the one that is called `*` stands for all that are not named.
+    pub fn levels(&self) -> BTreeMap<String, String> {
+        self.handle.with_current(levels).unwrap_or_default()
+    }
+
+    /// The traces that are exported.
+    pub fn traces(&self) -> Option<&Traces> {
+        self.traces.as_ref()
+    }
+
+    /// Hands over what has not been exported yet. To be called last; takes a few seconds at most.
+    pub fn finish(&self) {
+        if let Some(traces) = &self.traces {
+            traces.finish();
+        }
+    }
+}
+
+fn levels(targets: &Targets) -> BTreeMap<String, String> {
+    let name = |level: LevelFilter| level.to_string().to_ascii_uppercase();
+    let named = targets.iter().filter(|(target, _)| *target != span::TARGET);
+    let default = targets.default_level().unwrap_or(LevelFilter::OFF);
+    named.map(|(target, level)| (target.to_owned(), name(level))).chain([("*".to_owned(), name(default))]).collect()
+}
+
+/// Keeps with each span what the lines within it need of it.
+pub(super) fn carrier<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
+    Carrier.with_filter(Targets::new().with_target(span::TARGET, LevelFilter::ERROR))
+}
+
+/// What writes every line to `writer`, for tests.
+#[cfg(test)]
+pub(crate) fn subscriber<W>(style: Style, writer: W) -> impl Subscriber + Send + Sync
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    tracing_subscriber::registry().with(lines(style, writer)).with(carrier())
 }
 
 /// The layer that writes lines.
-fn lines<S, W>(style: Style, writer: W) -> Box<dyn Layer<S> + Send + Sync>
+pub(crate) fn lines<S, W>(style: Style, writer: W) -> impl Layer<S> + Send + Sync
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let writer = Plain { inner: writer, colours: style == Style::Text { colours: true } };
-    match style {
-        Style::Text { colours } => {
-            Box::new(tracing_subscriber::fmt::layer().with_ansi(colours).with_target(false).with_writer(writer))
-        }
-        Style::Json => Box::new(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(writer)),
-    }
+    let colours = style == Style::Text { colours: true };
+    let writer = Plain { inner: writer, colours };
+    tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(writer).event_format(Form(style))
 }
 
 /// Keeps every event on its line: what a gateway or a plane calls a thing may hold line ends, and letters that turn the
@@ -262,7 +347,7 @@ mod tests {
     fn the_level_can_be_changed_while_running() {
         let sink = Sink::default();
         let (filter, handle) = reload::Layer::new("warn".parse::<Filter>().unwrap().0);
-        let logging = Logging { handle, warnings: Warnings::new() };
+        let logging = Logging { handle, warnings: Warnings::new(), first: Filter::warnings(), traces: None };
         let subscriber = tracing_subscriber::registry().with(lines(Style::Json, sink.clone()).with_filter(filter));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "federation_agent::test", "before");
@@ -272,6 +357,55 @@ mod tests {
         let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((line["message"].as_str(), line["answer"].as_u64()), (Some("after"), Some(42)));
+    }
+
+    #[test]
+    fn one_targets_level_can_be_set_and_all_be_reset_and_told() {
+        let first: Filter = "info,federation_agent::link=debug".parse().unwrap();
+        let (filter, handle) = reload::Layer::new(first.0.clone());
+        let logging = Logging { handle, warnings: Warnings::new(), first, traces: None };
+        let _subscriber = tracing_subscriber::registry().with(lines(Style::Json, Sink::default()).with_filter(filter));
+        let at_first = logging.levels();
+        assert_eq!(at_first["federation_agent::link"], "DEBUG");
+        assert_eq!((&*at_first["federation_agent"], &*at_first["*"]), ("INFO", "WARN"), "others are capped");
+        assert!(!at_first.contains_key(span::TARGET), "{at_first:?}");
+
+        logging.set_level("federation_agent::agent", "TRACE").unwrap();
+        logging.set_level("tungstenite", "trace").unwrap();
+        let levels = logging.levels();
+        assert_eq!(levels["federation_agent::agent"], "TRACE");
+        assert_eq!(levels["tungstenite"], "WARN", "it would print the token");
+        assert!(logging.set_level("federation_agent", "loud").unwrap_err().contains("debug"));
+        logging.reset();
+        assert_eq!(logging.levels(), at_first);
+    }
+
+    #[test]
+    fn a_line_within_a_span_has_its_fields_once_at_whatever_level() {
+        for style in [Style::Json, Style::Text { colours: false }] {
+            let sink = Sink::default();
+            let filter: Filter = "warn".parse().unwrap();
+            let subscriber =
+                tracing_subscriber::registry().with(lines(style, sink.clone()).with_filter(filter.0)).with(carrier());
+            tracing::subscriber::with_default(subscriber, || {
+                let id = "6f0b4c1e-58a5-4f2e-8d7c-0a1b2c3d4e5f";
+                let command = span::command("one", id, "SUBSCRIBE", Some("a1"), Some("s1"));
+                command.in_scope(|| {
+                    let _call = span::call("GetStage", "GET", "/x", "eu-west-1", "somewhere", 1).entered();
+                    tracing::warn!(target: "federation_agent::test", integration = "two", command = id, "within");
+                    span::list("one", id).in_scope(|| tracing::warn!(target: "federation_agent::test", "listed"));
+                });
+            });
+            let text = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+            let (within, listed) = text.trim_end().split_once('\n').unwrap();
+            for (name, count) in [("integration", 1), ("command", 1), ("subscription", 1)] {
+                assert_eq!(within.matches(name).count(), count, "{name}: {within}");
+            }
+            assert!(within.contains("two") && !within.contains("one"), "the event's own word counts: {within}");
+            assert!(listed.contains("one"), "{listed}");
+            let trace = "6f0b4c1e58a54f2e8d7c0a1b2c3d4e5f";
+            assert_eq!(within.contains(trace) && listed.contains(trace), style == Style::Json, "{text}");
+        }
     }
 
     #[test]

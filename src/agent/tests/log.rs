@@ -26,12 +26,8 @@ impl Log {
     pub(super) fn new() -> Self {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
+        let style = crate::observe::Style::Text { colours: false };
+        let subscriber = crate::observe::subscriber(style, move || writer.clone());
         Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
     }
 

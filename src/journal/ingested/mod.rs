@@ -180,7 +180,7 @@ impl Ingested {
                 if let Some((place, why)) = aside {
                     tracing::error!(
                         integration,
-                        place,
+                        path = place,
                         "what earlier ingests had cannot be read and was put aside ({why}): until every API has been \
                          ingested once more, only what a live grant names is known, and only that is held back"
                     );

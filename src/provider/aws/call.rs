@@ -4,9 +4,13 @@
 use std::{future::Future, time::Duration};
 
 use aws_credential_types::Credentials;
-use aws_sdk_apigateway::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_apigateway::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{Instrument, Span};
 
 use super::{
     client::Target,
@@ -16,7 +20,7 @@ use super::{
 };
 use crate::{
     model::{Class, Error},
-    observe::CallOutcome,
+    observe::{CallOutcome, span},
     provider::Call,
 };
 
@@ -95,6 +99,7 @@ impl Target {
     where
         F: Fn() -> Fut,
         Fut: Future<Output = Result<O, SdkError<E, HttpResponse>>>,
+        O: RequestId,
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let right = operation.right(&self.region);
@@ -128,11 +133,14 @@ impl Target {
                     let calling = self.recorder.calling(operation.name);
                     crate::faultpoint::reached(&format!("call:{}:before", operation.name)).await;
                     // Boxed: the SDK's futures are large, and many may be waiting.
-                    let answer = self.attempt(call, operation, &asked, Box::pin(send())).await;
+                    let span = self.span(operation, attempt);
+                    let answer = self.attempt(call, operation, &asked, Box::pin(send()));
+                    let answer = answer.instrument(span.clone()).await;
                     crate::faultpoint::reached(&format!("call:{}:after", operation.name)).await;
                     match answer {
                         Ok(Ok(output)) => {
                             calling.ended(CallOutcome::Good);
+                            span::called(&span, "ok", None, output.request_id(), None);
                             self.log(call, operation, attempt, started, None, "ok");
                             return Ok(output);
                         }
@@ -140,7 +148,9 @@ impl Target {
                             let failed = self.vault.advise(failure::of_sdk(&error, &asked));
                             let status = failure::status_of(&error);
                             calling.ended(CallOutcome::Failed(failed.class()));
-                            self.log(call, operation, attempt, started, status, failed.class().word());
+                            let (outcome, request) = (failed.class().word(), failure::request_of(&error));
+                            span::called(&span, outcome, status, request, Some(outcome));
+                            self.log(call, operation, attempt, started, status, outcome);
                             if failed.cause == Cause::Credentials {
                                 self.vault.refused(&credentials).await;
                                 renew = refused.is_none() && operation.repeats != Repeats::Never;
@@ -150,6 +160,7 @@ impl Target {
                         }
                         Err(given_up) => {
                             calling.ended(of_given_up(&given_up));
+                            span::called(&span, "given up", None, None, Some("given up"));
                             self.log(call, operation, attempt, started, None, "given up");
                             given_up
                         }
@@ -217,6 +228,11 @@ impl Target {
         Err(Failure { cause, ..Failure::harmless(error) })
     }
 
+    fn span(&self, operation: &Operation, attempt: u32) -> Span {
+        let Operation { name, verb, path, .. } = operation;
+        span::call(name, verb, path, &self.region, &self.place, attempt)
+    }
+
     fn log(
         &self,
         call: &Call,
@@ -234,7 +250,7 @@ impl Target {
             attempt,
             status,
             outcome,
-            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             "called API Gateway"
         );
     }

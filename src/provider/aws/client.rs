@@ -219,7 +219,12 @@ impl Access {
         self.find_out(account, &mut identity).await;
         if let (Some((_, error)), false) = (&identity.failed, identity.told) {
             let integration = &self.config.integration;
-            tracing::warn!(integration, identity = %account.whom, error = %error, "STS does not tell which account this is");
+            tracing::warn!(
+                integration,
+                identity = %account.whom,
+                class = error.class().word(),
+                "STS does not tell which account this is: {error}"
+            );
             identity.told = true;
         }
         identity.known.clone()

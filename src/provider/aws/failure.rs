@@ -166,6 +166,11 @@ pub(super) fn status_of<E>(error: &SdkError<E, HttpResponse>) -> Option<u16> {
     error.raw_response().map(|response| response.status().as_u16())
 }
 
+/// AWS's id of the request, by which its support finds it.
+pub(super) fn request_of<E>(error: &SdkError<E, HttpResponse>) -> Option<&str> {
+    error.raw_response()?.headers().get("x-amzn-requestid")
+}
+
 /// No connection, so that nothing was sent.
 pub(super) fn unreachable(asked: &Asked<'_>, why: &str) -> Failure {
     Failure::harmless(Error::unavailable(format!(

@@ -8,6 +8,7 @@ use std::{
 use futures_util::{StreamExt, stream};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::{
     Inner,
@@ -186,7 +187,7 @@ impl Scan<'_> {
         let mut answers = stream::iter(0..rest_apis.len())
             .map(|n| {
                 let (target, call, id) = (self.target.clone(), self.call.clone(), rest_apis[n].id.clone());
-                let asking = tokio::spawn(async move { stages(&target, &call, &id).await });
+                let asking = tokio::spawn(async move { stages(&target, &call, &id).await }.in_current_span());
                 async move { (n, AbortOnDropHandle::new(asking).await) }
             })
             .buffered(STAGES_AT_ONCE);

@@ -42,7 +42,7 @@ pub(super) async fn remove(
     let revoked = wanted.remove(call, places(access, region, number)).await?;
     if revoked == Revoked::AlreadyGone {
         tracing::warn!(
-            command = %call.id, subscription, api_key_name = %wanted.name,
+            command = %call.id, subscription, key_name = %wanted.name,
             "{}, and one named {} is nowhere: if another agent made a key for it under another name, delete that by hand",
             wanted.why, wanted.name
         );
@@ -112,7 +112,7 @@ impl Wanted<'_> {
         };
         let found = within(call, &format!("looking for an API key named {name}"), looking).await?;
         if found.deleted {
-            tracing::info!(command = %call.id, api_key_name = %name, "{why}, and the key named {name} is deleted");
+            tracing::info!(command = %call.id, key_name = %name, "{why}, and the key named {name} is deleted");
             return Ok(Revoked::Deleted);
         }
         if found.unasked.is_empty() {

@@ -10,6 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Inner,
@@ -58,7 +59,7 @@ pub(super) async fn subscribe(
             let _taken = reply.send(made);
         }
     };
-    tokio::spawn(work);
+    tokio::spawn(work.in_current_span());
     match answer.await {
         Ok(made) => made.map(Made::keep),
         Err(_) => Err(Error::bug("the work on a subscription ended without an answer")),
@@ -106,7 +107,8 @@ impl Drop for Key {
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
                 let deadline = Instant::now() + UNDO_TIME;
-                runtime.spawn(async move { delete_made(&target, &command, &id, &*witness, deadline).await });
+                let deleting = async move { delete_made(&target, &command, &id, &*witness, deadline).await };
+                runtime.spawn(deleting.in_current_span());
             }
             Err(_) => not_deleted(&self.target, &self.command, &self.id, "the agent has ended"),
         }
@@ -193,9 +195,9 @@ async fn make(
     match bound {
         Ok(value) => {
             let grant = Grant { api_key: Some(value), plan: Some(plan.id.clone()), metadata };
-            tracing::info!(
+            tracing::debug!(
                 integration = %inner.access.config.integration, command = %call.id, subscription = %subscription.id,
-                api_key_id = %made.id, usage_plan = %plan.id, place = %target.place,
+                key = %made.id, plan = %plan.id, place = %target.place,
                 "made an API key and bound it to the usage plan"
             );
             Ok(Made { grant, key: made })
@@ -313,9 +315,9 @@ fn not_created(failure: Failure, target: &Target, call: &Call, name: &str) -> No
 /// The answer was lost: nothing can be deleted, since the id is not known.
 fn may_exist(target: &Target, call: &Call, name: &str, why: &str) -> NotCreated {
     tracing::error!(
-        command = %call.id, api_key_name = %name, place = %target.place, why,
+        command = %call.id, key_name = %name, place = %target.place,
         "an API key of this name may exist, bound to nothing; the agent looks for it where it may ({FINDING}), else it \
-         stays listed by `federation-agent grants`"
+         stays listed by `federation-agent grants`: {why}"
     );
     NotCreated::Unknown(Error::unavailable(format!(
         "whether AWS made the API key is not known ({why}). A key named {name} may exist in {}, bound to no usage plan \
@@ -399,7 +401,7 @@ async fn delete_made(
             Err(failure.error)
         }
         _ => {
-            tracing::info!(command, api_key_id = key_id, place = %target.place, "deleted the API key of a subscription that failed");
+            tracing::info!(command, key = key_id, place = %target.place, "deleted the API key of a subscription that failed");
             witness.unmade().await;
             Ok(())
         }
@@ -415,9 +417,8 @@ pub(super) async fn delete(target: &Target, call: &Call, key_id: &str) -> Result
 
 fn not_deleted(target: &Target, command: &str, key_id: &str, why: &str) {
     tracing::error!(
-        command, api_key_id = key_id, account = target.number.as_deref().unwrap_or("unknown"),
-        region = %target.region, why,
-        "the API key of a subscription that failed is not deleted yet; {GOES_ON}"
+        command, key = key_id, place = %target.place,
+        "the API key of a subscription that failed is not deleted yet; {GOES_ON}: {why}"
     );
 }
 

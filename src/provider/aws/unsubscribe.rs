@@ -44,9 +44,10 @@ pub(super) async fn unsubscribe(
         }
     };
     let revoked = within(call, &format!("deleting the API key {key_id}"), removing).await??;
-    tracing::info!(
+    // The line of the command, or of the settling, says the same to people.
+    tracing::debug!(
         integration = %inner.access.config.integration, command = %call.id, subscription = %subscription.id,
-        api_key_id = key_id, already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
+        key = key_id, already_gone = revoked == Revoked::AlreadyGone, "the API key is gone"
     );
     Ok(revoked)
 }

@@ -146,8 +146,8 @@ impl Vault {
                     Some(kept) => {
                         tracing::warn!(
                             integration = self.integration,
-                            error = %error,
-                            "credentials could not be renewed; the old ones still last"
+                            class = error.class().word(),
+                            "credentials could not be renewed; the old ones still last: {error}"
                         );
                         Ok(kept.credentials.clone())
                     }

@@ -1,5 +1,6 @@
 //! The lines that matter, as people and machines read them: of the real binary between a plane and a gateway.
 
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod support;
 
 use federation_agent::standin::{Failure, Operation};

@@ -189,19 +189,22 @@ fn table(text: &mut String, rows: impl Iterator<Item = (String, &'static Key)>) 
 
 /// The whole of `docs/settings.md`.
 pub fn document() -> String {
-    format!("{}{}{}", include_str!("config/settings-head.md"), compose_table(), markdown())
+    format!(
+        "{}## Names of the compose file\n\n`docker-compose.yaml` reads these from `.env` and hands over the agent's own \
+         variables.\n\n{}\n## All settings\n\n{}",
+        include_str!("config/settings-head.md"),
+        compose_table(),
+        markdown()
+    )
 }
 
-fn compose_table() -> String {
-    let mut text = String::from(
-        "## Names of the compose file\n\n`docker-compose.yaml` reads these from `.env` and hands over the agent's own \
-         variables.\n\n| in `.env` | becomes | what it is |\n| --- | --- | --- |\n",
-    );
+/// The table of what stands in `.env`, as the README has it too.
+pub fn compose_table() -> String {
+    let mut text = String::from("| in `.env` | becomes | what it is |\n| --- | --- | --- |\n");
     for name in COMPOSE {
         let variable = name.variable.map(|variable| format!("`{variable}`")).unwrap_or_default();
         let _ = writeln!(text, "| `{}` | {variable} | {} |", name.name, name.help);
     }
-    text.push_str("\n## All settings\n\n");
     text
 }
 

@@ -93,7 +93,10 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> (Vec<Named>, Vec<String>) {
         let environment: Environment = variables.iter().copied().collect();
-        let environment = environment.with_files(|_| Ok(b"from-a-file\n".to_vec()));
+        let environment = environment.with_files(|path| match path.to_str() {
+            Some("/run/secrets/admin") => Ok(b"from-a-file\n".to_vec()),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        });
         let mut reader = Reader::new(&environment);
         let (_, found) = reader.named_secrets(USERS, "");
         (found, reader.faults.iter().map(ToString::to_string).collect())

@@ -3,7 +3,7 @@
 use std::{fs, io, path::Path};
 
 use federation_agent::{
-    cli::config::{Format, document, env, markdown, render},
+    cli::config::{Format, compose_table, document, env, render},
     settings::Environment,
 };
 
@@ -64,7 +64,7 @@ fn documents_follow_the_table() {
         Ok(readme) if readme.contains(BEGIN) => {
             let (head, rest) = readme.split_once(BEGIN).unwrap();
             let (_, tail) = rest.split_once(END).expect("README.md has no settings:end after its settings:begin");
-            expected.push(("README.md", format!("{head}{BEGIN}\n{}\n{END}{tail}", markdown())));
+            expected.push(("README.md", format!("{head}{BEGIN}\n{}\n{END}{tail}", compose_table())));
         }
         _ => println!("README.md has no place for the settings' table: not compared"),
     }

@@ -62,7 +62,7 @@ pub(in super::super) async fn at_start(ready: &Ready, cancel: &CancellationToken
     if cancel.is_cancelled() {
         return Ok(());
     }
-    let took_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     let Count { bad, doubtful, first } = count;
     let sum = summary(bad, doubtful);
     match first {
@@ -70,11 +70,11 @@ pub(in super::super) async fn at_start(ready: &Ready, cancel: &CancellationToken
             "the check at the start found {bad} to mend, and FEDERATION_AGENT_CHECK=require asks for none: {first}"
         ))),
         _ if bad + doubtful > 0 => {
-            tracing::warn!(took_ms, bad, doubtful, "checked before connecting: {sum} The agent goes on");
+            tracing::warn!(millis, bad, doubtful, "checked before connecting: {sum} The agent goes on");
             Ok(())
         }
         _ => {
-            tracing::info!(took_ms, "checked before connecting: {sum}");
+            tracing::info!(millis, "checked before connecting: {sum}");
             Ok(())
         }
     }

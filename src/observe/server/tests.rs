@@ -103,7 +103,9 @@ async fn gravitees_paths_have_gravitees_forms() {
     for path in ["/metrics", "/_node/metrics/prometheus"] {
         let answer = ask(&shared, &format!("GET {path}"), "").await;
         assert!(
-            answer.status == 200 && answer.head.contains("openmetrics-text") && answer.body == "# EOF\n",
+            answer.status == 200
+                && answer.head.contains("text/plain; version=0.0.4")
+                && answer.body.contains("\nfederation_agent_ready 0"),
             "{answer:?}"
         );
     }

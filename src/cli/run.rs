@@ -10,6 +10,7 @@ use super::{
     check,
     exit::{Exit, Stop},
     gateways::{self, Gateway, Ready},
+    memory,
     start::{self, Habit, Signals},
     surface::{self, Told},
     wiring::Running,
@@ -25,6 +26,8 @@ use crate::{
 const DESCRIBED: usize = 6;
 /// So many identities of one gateway are told at the start, each in a line.
 const IDENTITIES: usize = 10;
+/// So long after the last integration has connected, the start is over.
+const SETTLED: Duration = Duration::from_secs(2);
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
@@ -126,6 +129,8 @@ async fn serve(mut ready: Ready, begun: Instant, told: Told) -> Result<Exit, Sto
         all_connected.await;
         let millis = begun.elapsed().as_millis();
         tracing::info!("ready, waiting for the plane's commands; connected integrations: {count}, after {millis} ms");
+        tokio::time::sleep(SETTLED).await;
+        memory::let_go_of_code();
     });
 
     let signal = signals.next().await;

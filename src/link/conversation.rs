@@ -333,9 +333,9 @@ pub(super) fn refused(settings: &LinkSettings, details: Option<&str>) -> Error {
         .map(|(expected, _)| expected);
     Error::denied(match expected {
         Some(expected) => format!(
-            "the plane refused integration {id}: it is one for `{expected}` and this agent offers `{provider}`. Set \
-             gravitee_integration_providers_…_type={expected}, or use the id of an integration for `{provider}` (the \
-             plane said: {said})"
+            "the plane refused integration {id}: it is one for `{expected}` and this agent offers `{provider}`. Use \
+             the id of an integration for `{provider}` (gravitee_integration_providers_…_integrationId), or, where the agent \
+             speaks it, set gravitee_integration_providers_…_type={expected} (the plane said: {said})"
         ),
         None => format!(
             "the plane refused integration {id}: either no integration has this id in the token's organisation \

@@ -44,6 +44,7 @@ test: ministack ## all tests; says which of them lack their peer (MiniStack, a D
 	$(CARGO) test --locked --quiet --doc; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; then $(CARGO) nextest run --locked; \
 	else $(CARGO) test --locked --lib --bins --tests; fi; \
+	$(CARGO) test --locked --quiet --features otlp --test otlp; \
 	$(MAKE) --no-print-directory deploy
 
 deploy: ministack ## what is below deploy/: rendered, validated, held to iam/, run as far as can be here
@@ -57,7 +58,7 @@ lint: ## formatting, clippy, documentation; bans, licences and sources of depend
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
-	@if command -v cargo-deny >/dev/null; then cargo-deny --log-level error check --hide-inclusion-graph bans licenses sources; \
+	@if command -v cargo-deny >/dev/null; then cargo-deny --log-level error --all-features check --hide-inclusion-graph bans licenses sources; \
 	else echo "make lint: no cargo-deny: dependencies were not checked ('make tools' or 'cargo install --locked cargo-deny')"; fi
 
 fmt: ## formats the code

@@ -173,7 +173,7 @@ fn wait(times: u32) -> Duration {
 }
 
 /// Whoever has one address of an IPv6 network has them all.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -4,7 +4,14 @@
 //! One GET a secret (Kubernetes API, `core/v1`, "read the specified Secret"), at the start, by TLS with the cluster's own
 //! CA alone, never through a proxy. Nothing is watched: a changed secret is seen at the next start.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::Path,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{Request, StatusCode, header};
@@ -33,8 +40,11 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1
 const LONGEST: usize = 4 * 1024 * 1024;
 
 /// The cluster around this process, if there is one.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cluster;
+#[derive(Debug, Clone, Default)]
+pub struct Cluster {
+    /// Why its API could not be reached: then it is not asked for the other secrets, each of which would take as long.
+    unreached: Arc<OnceLock<String>>,
+}
 
 /// How its API is reached.
 struct Api {
@@ -62,15 +72,18 @@ enum Failure {
 
 impl Secrets for Cluster {
     fn read(&self, environment: &Environment, asked: &SecretName) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        if let Some(why) = self.unreached.get() {
+            return Err(why.clone());
+        }
         let api = Api::of(environment, asked)?;
-        let name = asked.name.clone();
+        let (name, unreached) = (asked.name.clone(), Arc::clone(&self.unreached));
         // Settings are read before there is a runtime, and by tests within one: this has a thread of its own.
         let reading = thread::Builder::new().name("kubernetes".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .map_err(|error| format!("the system gave nothing to ask the Kubernetes API with: {error}"))?;
-            runtime.block_on(api.read_patiently(&name))
+            runtime.block_on(api.read_patiently(&name, &unreached))
         });
         match reading.map(thread::JoinHandle::join) {
             Ok(Ok(found)) => found,
@@ -119,7 +132,11 @@ impl Api {
     }
 
     /// Reads a secret, several times when it may be of use.
-    async fn read_patiently(&self, name: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    async fn read_patiently(
+        &self,
+        name: &str,
+        unreached: &OnceLock<String>,
+    ) -> Result<BTreeMap<String, Vec<u8>>, String> {
         let mut pauses = PAUSES.iter();
         loop {
             let tried = match timeout(PATIENCE, self.read(name)).await {
@@ -134,13 +151,14 @@ impl Api {
             match pauses.next() {
                 Some(pause) => tokio::time::sleep(*pause).await,
                 None => {
-                    return Err(format!(
+                    let says = format!(
                         "the Kubernetes API at {}:{} could not be asked for it: {why}; tried {} times. Does a network \
                          policy let the agent reach it?",
                         self.host,
                         self.port,
                         PAUSES.len() + 1
-                    ));
+                    );
+                    return Err(unreached.get_or_init(|| says).clone());
                 }
             }
         }

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ANSWER: usize = 64 * 1024;
 
 pub(super) fn health(environment: &Environment, ready: bool) -> Result<Exit, Stop> {
-    let process = settings::process(environment)?;
+    let process = settings::reachable(environment)?;
     let Some(address) = process.listen else {
         return Err(Stop::failed(
             "the health surface is off (FEDERATION_AGENT_LISTEN, or gravitee_services_core_http_enabled): nobody can be \
@@ -96,7 +96,40 @@ async fn get(
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+
     use super::*;
+    use crate::settings::{SecretName, Secrets};
+
+    struct Unreachable;
+
+    impl Secrets for Unreachable {
+        fn read(&self, _: &Environment, asked: &SecretName) -> Result<BTreeMap<String, Vec<u8>>, String> {
+            panic!("a probe asks the Kubernetes API for {asked:?}")
+        }
+    }
+
+    #[test]
+    fn a_probe_waits_for_no_secret() {
+        let environment: Environment = [
+            ("gravitee_services_core_http_authentication_users_admin", "secret://kubernetes/users:admin"),
+            ("gravitee_services_core_http_secured", "true"),
+            ("gravitee_services_core_http_ssl_keystore_type", "pem"),
+            ("gravitee_services_core_http_ssl_keystore_certificates_0_cert", "/tls/tls.crt"),
+            ("gravitee_services_core_http_ssl_keystore_certificates_0_key", "/tls/tls.key"),
+            ("gravitee_services_core_http_ssl_keystore_password", "secret://kubernetes/tls:password"),
+            // Nobody listens there.
+            ("FEDERATION_AGENT_LISTEN", "127.0.0.1:1"),
+        ]
+        .into_iter()
+        .collect();
+        let files = |path: &Path| {
+            if path.starts_with("/tls") { Ok(b"pem".to_vec()) } else { Err(io::ErrorKind::NotFound.into()) }
+        };
+        let environment = environment.with_files(files).with_secrets(Arc::new(Unreachable));
+        let stopped = format!("{:?}", health(&environment, false).unwrap_err());
+        assert!(stopped.contains("https://127.0.0.1:1/livez cannot be asked"), "{stopped}");
+    }
 
     #[test]
     fn an_agent_that_listens_everywhere_is_asked_here() {

@@ -30,7 +30,7 @@ use exit::Exit;
 /// settings or the arguments are wrong).
 pub fn main(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
     memory::give_back();
-    let environment = &environment.clone().with_secrets(Arc::new(Cluster));
+    let environment = &environment.clone().with_secrets(Arc::new(Cluster::default()));
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(said) => {

@@ -198,7 +198,14 @@ fn headers(reader: &mut Reader<'_>, values: &Values, cloud: &Values) -> Vec<(Str
         named |= name.eq_ignore_ascii_case("authorization");
         let Some(value) = entry.secret("value") else { continue };
         if HeaderName::from_bytes(name.as_bytes()).is_err() {
-            reader.fault(&entry.variable("name"), Some(shown(name)), "this is no name of an HTTP header");
+            // Who writes the whole header here has its value shown nowhere.
+            let found = match name.split_once(':') {
+                Some((name, _)) => format!("{}:{MASK}", shown(name)),
+                None => shown(name),
+            };
+            let variable = entry.variable("name");
+            reader.show(&variable, &found);
+            reader.fault(&variable, Some(found), "this is no name of an HTTP header");
             continue;
         }
         if HeaderValue::from_str(value.expose_secret()).is_err() {

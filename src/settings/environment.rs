@@ -5,14 +5,19 @@ use std::{
     ffi::OsString,
     fmt, fs,
     io::{self, Read},
-    path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, OnceLock, PoisonError, mpsc},
+    thread,
+    time::Duration,
 };
 
 use super::files::{Layers, SecretName, Secrets};
 
 /// The longest file that a setting may name. Trust stores of a whole operating system have some hundred kilobytes.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
+
+/// How long a pipe or a device may take to come to its end. A file of the disk takes what it takes.
+const PIPE: Duration = Duration::from_secs(5);
 
 /// How a file that a setting names is read.
 type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync;
@@ -145,14 +150,61 @@ impl fmt::Debug for Environment {
 }
 
 fn from_disk(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::File::open(path)?;
-    if file.metadata()?.is_dir() {
+    from_disk_within(path, PIPE)
+}
+
+/// The content of the file at `path`, of which a pipe or a device has so long to come to its end.
+fn from_disk_within(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_dir() {
         return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory"));
     }
+    if kind.is_file() {
+        return to_its_end(path);
+    }
+    // Even opening a pipe waits for whoever writes into it, who may never come. The thread is then left behind.
+    let (tell, told) = mpsc::sync_channel(1);
+    let path = PathBuf::from(path);
+    thread::Builder::new().name("pipe".into()).spawn(move || tell.send(to_its_end(&path)))?;
+    told.recv_timeout(patience).unwrap_or_else(|_| {
+        let says = format!("it is no file of a disk, and did not come to its end within {patience:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, says))
+    })
+}
+
+fn to_its_end(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    file.take(LONGEST_FILE + 1).read_to_end(&mut content)?;
+    fs::File::open(path)?.take(LONGEST_FILE + 1).read_to_end(&mut content)?;
     if content.len() as u64 > LONGEST_FILE {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is longer than 16 MiB"));
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_one_that_nobody_writes_into_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = from_disk_within(&pipe, Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("within 20ms"), "{error}");
+
+        let other = folder.path().join("other");
+        assert!(Command::new("mkfifo").arg(&other).status().unwrap().success());
+        let writer = thread::spawn({
+            let other = other.clone();
+            move || fs::write(other, "token")
+        });
+        assert_eq!(from_disk(&other).unwrap(), b"token");
+        writer.join().unwrap().unwrap();
+        assert_eq!(from_disk(Path::new("/dev/zero")).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(from_disk(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
 }

@@ -90,6 +90,18 @@ pub fn process(environment: &Environment) -> Result<Process, Faults> {
     faultless(process, reader.faults)
 }
 
+/// The process's own settings for somebody who only wants to reach the running agent: no reference to a secret is
+/// resolved, which its address needs none of, and which might take longer than a probe waits.
+///
+/// # Errors
+/// Everything that is wrong with them, at once.
+pub fn reachable(environment: &Environment) -> Result<Process, Faults> {
+    let mut reader = Reader::new(environment);
+    reader.resolves = false;
+    let process = own::read(&mut reader);
+    faultless(process, reader.faults)
+}
+
 /// Every setting as it stands, right or wrong.
 pub fn explain(environment: &Environment, kinds: &[(&'static str, &'static KeyTable)]) -> Explanation {
     let mut reader = Reader::new(environment);

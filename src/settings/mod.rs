@@ -30,7 +30,7 @@ pub use explain::{Explanation, Setting, Source};
 pub use fault::{Fault, Faults};
 pub use files::{SecretName, Secrets};
 pub use key::{Group, Key, KeyTable, Shape};
-pub use load::{Draft, Gateways, draft, draft_of_gateways, explain, gateways, load, process};
+pub use load::{Draft, Gateways, draft, draft_of_gateways, explain, gateways, load, process, reachable};
 pub use named::Named;
 pub use process::{KEYS as PROCESS_KEYS, PREFIX as PROCESS_PREFIX};
 pub use services::Http;

@@ -102,7 +102,7 @@ impl Api {
 
 async fn read(environment: Environment, namespace: Option<&str>) -> Result<BTreeMap<String, Vec<u8>>, String> {
     let asked = SecretName { namespace: namespace.map(str::to_owned), name: "apim".into() };
-    tokio::task::spawn_blocking(move || Cluster.read(&environment, &asked)).await.expect("no panic")
+    tokio::task::spawn_blocking(move || Cluster::default().read(&environment, &asked)).await.expect("no panic")
 }
 
 fn secret() -> (u16, String) {
@@ -146,6 +146,22 @@ async fn what_passes_is_tried_again_and_what_lasts_is_not() {
         assert!(says.contains(words) && !says.contains("hunter2") && !says.contains("the-pods-token"), "{says}");
         assert_eq!(api.asked().len(), times, "{says}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_cannot_be_reached_is_not_asked_for_every_secret() {
+    let api = Api::start(vec![(503, String::new())]).await;
+    let environment = api.environment(&[]);
+    let said = tokio::task::spawn_blocking(move || {
+        let cluster = Cluster::default();
+        ["apim", "aws", "users"].map(|name| {
+            let asked = SecretName { namespace: None, name: name.to_owned() };
+            cluster.read(&environment, &asked).expect_err("a fault")
+        })
+    });
+    let said = said.await.expect("no panic");
+    assert!(said.iter().all(|says| says.contains("tried 3 times")), "{said:?}");
+    assert_eq!(api.asked().len(), 3, "each would take as long as the first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -472,3 +472,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_header_written_where_its_name_belongs_is_not_shown() {
+    let file = FILE.replace("name: Authorization", "name: \"Authorization: bearer hunter2\"");
+    let faults = of(&file, &[]).unwrap_err().to_string();
+    assert!(faults.contains("Authorization:********: this is no name") && !faults.contains("hunter2"), "{faults}");
+    let environment = environment(&[("FEDERATION_AGENT_CONFIG", "/a.yml")], &[("/a.yml", &file)]);
+    for format in [Format::Text, Format::Json] {
+        let shown = render(&environment, format).text;
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -57,8 +57,6 @@ struct Source {
     last_wrong: Instant,
     /// Until then it is not listened to.
     until: Instant,
-    /// Whether it was right, lately.
-    right: Option<Instant>,
 }
 
 /// What is to be done with a request.
@@ -73,12 +71,7 @@ pub(super) enum Verdict {
     /// Its credentials are wrong.
     Wrong,
     /// Its source has to wait so long; its credentials were not looked at.
-    Later {
-        /// How long, still.
-        wait: Duration,
-        /// Whether the source was right lately: then somebody else there is wrong.
-        shared: bool,
-    },
+    Later(Duration),
 }
 
 impl Guard {
@@ -107,15 +100,9 @@ impl Guard {
         if let Some(known) = sources.by_address.get(&source)
             && known.until > now
         {
-            let shared = known.right.is_some_and(|right| now - right < FORGIVEN);
-            return Verdict::Later { wait: known.until - now, shared };
+            return Verdict::Later(known.until - now);
         }
         if let Some(user) = self.user(&credentials) {
-            if let Some(known) = sources.by_address.get_mut(&source) {
-                known.right = Some(now);
-            } else {
-                sources.remember(source, Source { wrong: 0, last_wrong: now, until: now, right: Some(now) });
-            }
             return Verdict::Welcome(user);
         }
         sources.wrong(source, now);
@@ -147,7 +134,7 @@ impl Sources {
                 known.last_wrong = now;
                 known.until = now + wait(known.wrong);
             }
-            None => self.remember(source, Source { wrong: 1, last_wrong: now, until: now, right: None }),
+            None => self.remember(source, Source { wrong: 1, last_wrong: now, until: now }),
         }
         if self.told.is_some_and(|told| now - told < TOLD_AGAIN) {
             self.untold += 1;
@@ -186,7 +173,7 @@ fn wait(times: u32) -> Duration {
 }
 
 /// Whoever has one address of an IPv6 network has them all.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
@@ -249,7 +236,7 @@ mod tests {
             assert_eq!(guard.judge(&with("admin:guess"), HERE), Verdict::Wrong);
             if n >= FREE {
                 let later = guard.judge(&with("admin:hunter2"), HERE);
-                let Verdict::Later { wait, shared: false } = later else { panic!("{later:?}") };
+                let Verdict::Later(wait) = later else { panic!("{later:?}") };
                 waited.push(wait.as_secs());
                 advance(wait).await;
             }
@@ -257,9 +244,9 @@ mod tests {
         }
         assert_eq!(waited, [1, 2, 4, 8, 16, 30, 30]);
         assert_eq!(guard.judge(&with("admin:hunter2"), HERE), Verdict::Welcome("admin".into()));
-        // Being right in between does not open the door for more guesses, and somebody there is right.
+        // Being right in between does not open the door for more guesses.
         assert_eq!(guard.judge(&with("admin:guess"), HERE), Verdict::Wrong);
-        assert!(matches!(guard.judge(&with("admin:hunter2"), HERE), Verdict::Later { shared: true, .. }));
+        assert!(matches!(guard.judge(&with("admin:hunter2"), HERE), Verdict::Later(_)));
         advance(FORGIVEN).await;
         assert_eq!(guard.judge(&with("admin:guess"), HERE), Verdict::Wrong);
         assert_eq!(guard.judge(&with("admin:hunter2"), HERE), Verdict::Welcome("admin".into()));
@@ -272,12 +259,12 @@ mod tests {
             let _ = guard.judge(&with("admin:guess"), HERE);
             advance(Duration::from_secs(1)).await;
         }
-        assert!(matches!(guard.judge(&with("admin:guess"), HERE), Verdict::Later { .. }));
+        assert!(matches!(guard.judge(&with("admin:guess"), HERE), Verdict::Later(_)));
         for n in 0..10_000_u32 {
             guard.judge(&with("admin:guess"), IpAddr::V4(Ipv4Addr::from_bits(0x0a80_0000 + n)));
         }
         assert_eq!(guard.sources.lock().unwrap().by_address.len(), SOURCES);
-        assert!(matches!(guard.judge(&with("admin:guess"), HERE), Verdict::Later { .. }));
+        assert!(matches!(guard.judge(&with("admin:guess"), HERE), Verdict::Later(_)));
     }
 
     #[test]

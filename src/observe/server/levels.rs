@@ -96,7 +96,7 @@ impl Levels {
         }
         let filter = self.filter(&wanted)?;
         let told: Vec<String> =
-            asked.iter().map(|(name, level)| format!("{name}={}", level.as_str().unwrap_or_default())).collect();
+            asked.iter().map(|(name, level)| format!("{name}={}", level.as_str().unwrap_or_default().trim())).collect();
         // Before: afterwards it might not be logged.
         tracing::info!(by, "the log's levels are changed while running: {}", told.join(", "));
         *changed = wanted;

@@ -17,11 +17,11 @@ mod tests;
 pub use levels::Levels;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     convert::Infallible,
     fmt, io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -40,10 +40,14 @@ use super::{Board, Vitals};
 use crate::settings::Named;
 use routes::Shared;
 
-/// Connections served at once; more wait in the kernel's queue.
+/// Connections served at once. One more, and the oldest of the address that has most is closed: clients that say nothing
+/// must not keep a probe out, from wherever they are.
 const CONNECTIONS: usize = 32;
-/// Connections of one address; more are closed, so that one client that says nothing does not keep the others out.
+/// Connections of one address (of IPv6 its /64). One more, and its oldest is closed: behind a router's address there may be
+/// the probe as well.
 const OF_ONE_ADDRESS: usize = 16;
+/// Connections there are at once, with those that were told to close and have not yet.
+const PLACES: usize = 2 * CONNECTIONS;
 /// How long a client may take for TLS, and to send its request's head.
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may live in all.
@@ -121,7 +125,7 @@ impl Server {
     /// Answers from `surface` until `shutdown`.
     pub async fn serve(self, surface: Surface, shutdown: CancellationToken) {
         let shared = Arc::new(Shared::new(surface, self.address.ip().to_canonical().is_loopback()));
-        let (places, addresses) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Addresses::default()));
+        let (places, addresses) = (Arc::new(Semaphore::new(PLACES)), Arc::new(Addresses::default()));
         loop {
             let accepted = async {
                 // The semaphore is never closed.
@@ -139,19 +143,22 @@ impl Server {
                     }
                 },
             };
-            let Some(one_of_its) = addresses.take(peer.ip()) else { continue };
+            let taken = addresses.take(authentication::source(peer.ip()));
             let (shared, tls) = (Arc::clone(&shared), self.tls.clone());
             tokio::spawn(async move {
-                let _places = (place, one_of_its);
-                match tls {
-                    None => converse(stream, peer.ip(), &shared).await,
-                    // Whoever does not get through it is not our trouble: a probe that speaks no TLS, a scanner.
-                    Some(tls) => {
-                        if let Ok(Ok(stream)) = timeout(HEAD, tls.accept(stream)).await {
-                            converse(stream, peer.ip(), &shared).await;
+                let _place = place;
+                let conversation = async {
+                    match tls {
+                        None => converse(stream, peer.ip(), &shared).await,
+                        // Whoever does not get through it is not our trouble: a probe that speaks no TLS, a scanner.
+                        Some(tls) => {
+                            if let Ok(Ok(stream)) = timeout(HEAD, tls.accept(stream)).await {
+                                converse(stream, peer.ip(), &shared).await;
+                            }
                         }
                     }
-                }
+                };
+                taken.closed.run_until_cancelled(conversation).await;
             });
         }
     }
@@ -170,31 +177,52 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, address: IpAddr, 
     let _ = timeout(CONNECTION, connection).await;
 }
 
-/// How many connections each address has.
+/// The connections, by age.
 #[derive(Default)]
-struct Addresses(Mutex<HashMap<IpAddr, usize>>);
+struct Addresses(Mutex<Vec<Arc<One>>>);
+
+/// One of them.
+struct One {
+    address: IpAddr,
+    closed: CancellationToken,
+}
+
+/// A connection's place, until it is dropped.
+struct Taken {
+    of: Arc<Addresses>,
+    one: Arc<One>,
+    /// Cancelled when another one needs the place.
+    closed: CancellationToken,
+}
 
 impl Addresses {
-    /// One more of `address`, until what this returns is dropped; `None`: it has enough.
-    fn take(self: &Arc<Self>, address: IpAddr) -> Option<impl Sized + Send + use<>> {
-        struct Taken(Arc<Addresses>, IpAddr);
-        impl Drop for Taken {
-            fn drop(&mut self) {
-                let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(count) = counts.get_mut(&self.1) {
-                    *count -= 1;
-                    if *count == 0 {
-                        counts.remove(&self.1);
-                    }
-                }
-            }
+    /// One more of `address`; when that is too many, another one is closed.
+    fn take(self: &Arc<Self>, address: IpAddr) -> Taken {
+        let mut all = self.all();
+        let count = |address: IpAddr| all.iter().filter(|one| one.address == address).count();
+        let crowded = if count(address) >= OF_ONE_ADDRESS {
+            Some(address)
+        } else if all.len() >= CONNECTIONS {
+            all.iter().map(|one| one.address).max_by_key(|address| count(*address))
+        } else {
+            None
+        };
+        if let Some(oldest) = crowded.and_then(|address| all.iter().position(|one| one.address == address)) {
+            all.remove(oldest).closed.cancel();
         }
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_default();
-        if *count >= OF_ONE_ADDRESS {
-            return None;
-        }
-        *count += 1;
-        Some(Taken(Arc::clone(self), address))
+        let closed = CancellationToken::new();
+        let one = Arc::new(One { address, closed: closed.clone() });
+        all.push(Arc::clone(&one));
+        Taken { of: Arc::clone(self), one, closed }
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Arc<One>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.of.all().retain(|one| !Arc::ptr_eq(one, &self.one));
     }
 }

@@ -66,11 +66,11 @@ impl Shared {
             Verdict::Open => None,
             Verdict::Welcome(user) => Some(user),
             Verdict::Unasked | Verdict::Wrong => return unauthorized(),
-            // Whoever guesses from the address of a probe must not have the agent restarted.
-            Verdict::Later { shared: true, .. } if path == "/_node/health" && reads => {
+            // Whoever guesses from the address of a probe must not have the agent restarted, and learns what `/livez` tells.
+            Verdict::Later(_) if path == "/_node/health" && reads => {
                 return node::bare_health(&self.surface).await;
             }
-            Verdict::Later { wait, .. } => {
+            Verdict::Later(wait) => {
                 let mut answer = refusal(StatusCode::TOO_MANY_REQUESTS, "too many wrong credentials; wait");
                 answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
                 return answer;

@@ -4,6 +4,8 @@
 /// How many placeholders one reading resolves, and how long a value may become: each may stand for two others.
 const MOST: usize = 10_000;
 const LONGEST: usize = 1 << 20;
+/// How deep placeholders may lie in each other, and in what they stand for.
+const DEEPEST: usize = 32;
 
 /// What was found while values were resolved.
 #[derive(Debug, Default)]
@@ -20,7 +22,7 @@ type Problem = String;
 
 /// `text` with its placeholders resolved. `look` has the text of a name, not yet resolved itself.
 pub(super) fn resolve(text: &str, look: &dyn Fn(&str) -> Option<String>, found: &mut Found) -> Result<String, Problem> {
-    resolve_within(text, look, found, &mut Vec::new())
+    resolve_within(text, look, found, &mut Vec::new(), 0)
 }
 
 fn resolve_within(
@@ -28,6 +30,7 @@ fn resolve_within(
     look: &dyn Fn(&str) -> Option<String>,
     found: &mut Found,
     within: &mut Vec<String>,
+    depth: usize,
 ) -> Result<String, Problem> {
     let mut resolved = String::with_capacity(text.len());
     let mut rest = text;
@@ -44,12 +47,12 @@ fn resolve_within(
         let inner = &rest[at + 2..at + 2 + end];
         rest = &rest[at + 3 + end..];
         found.steps += 1;
-        if found.steps > MOST || resolved.len() > LONGEST || within.len() > 32 {
+        if found.steps > MOST || resolved.len() > LONGEST || depth > DEEPEST {
             return Err("its placeholders stand for more and more others; write the value out".into());
         }
-        let name = resolve_within(inner, look, found, within)?;
+        let name = resolve_within(inner, look, found, within, depth + 1)?;
         if within.contains(&name) {
-            return Err(format!("${{{}}} stands for itself; write the value out", super::shown(&name)));
+            return Err(format!("${{{}}} stands for itself; write the value out", super::shown(written(inner))));
         }
         let (short, default) = match name.split_once(':') {
             Some((short, default)) => (short, Some(default)),
@@ -57,15 +60,15 @@ fn resolve_within(
         };
         if let Some(value) = look(&name).or_else(|| default.and_then(|_| look(short))) {
             within.push(name.clone());
-            resolved.push_str(&resolve_within(&value, look, found, within)?);
+            resolved.push_str(&resolve_within(&value, look, found, within, depth + 1)?);
             within.pop();
         } else if let Some(default) = default {
             if default.starts_with('-') {
-                found.of_the_shell.push(short.to_owned());
+                found.of_the_shell.push(written(inner).to_owned());
             }
             resolved.push_str(default);
         } else {
-            found.unresolved.push(name.clone());
+            found.unresolved.push(written(inner).to_owned());
             resolved.push_str("${");
             resolved.push_str(&name);
             resolved.push('}');
@@ -76,6 +79,21 @@ fn resolve_within(
         return Err("its placeholders stand for more than a value may hold; write the value out".into());
     }
     Ok(resolved)
+}
+
+/// The name in a placeholder as it is written, which a person may see: what follows the colon may be a secret, and so may
+/// be what the placeholders in it stand for.
+fn written(inner: &str) -> &str {
+    let mut depth = 0;
+    let colon = inner.char_indices().find(|(_, letter)| {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        depth == 0 && *letter == ':'
+    });
+    colon.map_or(inner, |(at, _)| &inner[..at])
 }
 
 /// Where the placeholder ends whose name begins at the start of `text`.
@@ -146,5 +164,23 @@ mod tests {
         assert!(resolve("${LOOP}", &look, &mut Found::default()).unwrap_err().contains("stands for itself"));
         assert!(resolve("${x31}", &look, &mut Found::default()).unwrap_err().contains("more and more"));
         assert!(resolve("${x9}", &look, &mut Found::default()).is_ok());
+        for deep in [1_000, 100_000] {
+            let text = "${".repeat(deep) + &"}".repeat(deep);
+            assert!(resolve(&text, &look, &mut Found::default()).unwrap_err().contains("more and more"));
+        }
+    }
+
+    #[test]
+    fn no_value_is_told_of_what_cannot_be_resolved() {
+        let secret = |name: &str| match name {
+            "SELF" => Some("${SELF:hunter2}".into()),
+            "TOKEN" => Some("hunter2".into()),
+            _ => None,
+        };
+        let mut found = Found::default();
+        let says = resolve("${SELF:hunter2}", &secret, &mut found).unwrap_err();
+        assert!(says.starts_with("${SELF} stands for itself"), "{says}");
+        resolve("${${TOKEN}} ${${TOKEN:x}:-y}", &secret, &mut found).unwrap();
+        assert_eq!((found.unresolved, found.of_the_shell), (vec!["${TOKEN}".into()], vec!["${TOKEN:x}".to_owned()]));
     }
 }

@@ -148,19 +148,18 @@ impl Api {
                 Err(Failure::Lasting(says)) => return Err(says),
                 Err(Failure::Passing(why)) => why,
             };
-            match pauses.next() {
-                Some(pause) => tokio::time::sleep(*pause).await,
-                None => {
-                    let says = format!(
-                        "the Kubernetes API at {}:{} could not be asked for it: {why}; tried {} times. Does a network \
-                         policy let the agent reach it?",
-                        self.host,
-                        self.port,
-                        PAUSES.len() + 1
-                    );
-                    return Err(unreached.get_or_init(|| says).clone());
-                }
+            if let Some(pause) = pauses.next() {
+                tokio::time::sleep(*pause).await;
+                continue;
             }
+            let says = format!(
+                "the Kubernetes API at {}:{} could not be asked for it: {why}; tried {} times. Does a network policy let \
+                 the agent reach it?",
+                self.host,
+                self.port,
+                PAUSES.len() + 1
+            );
+            return Err(unreached.get_or_init(|| says).clone());
         }
     }
 

@@ -4,6 +4,8 @@
 /// How many placeholders one reading resolves, and how long a value may become: each may stand for two others.
 const MOST: usize = 10_000;
 const LONGEST: usize = 1 << 20;
+/// The same of all values together: thousands of them may each stand for one long text.
+const LONGEST_OF_ALL: usize = 8 << 20;
 /// How deep placeholders may lie in each other, and in what they stand for.
 const DEEPEST: usize = 32;
 
@@ -15,6 +17,8 @@ pub(super) struct Found {
     /// The names whose default begins with a hyphen, as the shell's does.
     pub(super) of_the_shell: Vec<String>,
     steps: usize,
+    /// The letters of all that was resolved.
+    length: usize,
 }
 
 /// Why a value cannot be resolved: a sentence.
@@ -22,7 +26,12 @@ type Problem = String;
 
 /// `text` with its placeholders resolved. `look` has the text of a name, not yet resolved itself.
 pub(super) fn resolve(text: &str, look: &dyn Fn(&str) -> Option<String>, found: &mut Found) -> Result<String, Problem> {
-    resolve_within(text, look, found, &mut Vec::new(), 0)
+    if found.length > LONGEST_OF_ALL {
+        return Err("the values of all placeholders together are too long; write this one out".into());
+    }
+    let resolved = resolve_within(text, look, found, &mut Vec::new(), 0)?;
+    found.length += resolved.len();
+    Ok(resolved)
 }
 
 fn resolve_within(
@@ -164,6 +173,10 @@ mod tests {
         assert!(resolve("${LOOP}", &look, &mut Found::default()).unwrap_err().contains("stands for itself"));
         assert!(resolve("${x31}", &look, &mut Found::default()).unwrap_err().contains("more and more"));
         assert!(resolve("${x9}", &look, &mut Found::default()).is_ok());
+        let long = |_: &str| Some("x".repeat(LONGEST / 2));
+        let mut found = Found::default();
+        let good = (0..100).filter(|_| resolve("${A}", &long, &mut found).is_ok()).count();
+        assert_eq!(good, 17, "8 MiB, and the one that goes over it");
         for deep in [1_000, 100_000] {
             let text = "${".repeat(deep) + &"}".repeat(deep);
             assert!(resolve(&text, &look, &mut Found::default()).unwrap_err().contains("more and more"));

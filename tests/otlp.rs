@@ -1,6 +1,8 @@
 //! Traces of the real binary, taken by a receiver that decodes them.
 #![cfg(feature = "otlp")]
+#![expect(clippy::unwrap_used, reason = "a receiver that cannot be set up or read has failed the test")]
 
+#[expect(dead_code, reason = "each test binary uses its part")]
 mod support;
 
 use std::{
@@ -27,9 +29,12 @@ const ONE: &str = "one";
 /// What a header of the exporter holds: it goes to the receiver, and nowhere else.
 const HEADER: &str = "header-never-to-be-seen";
 
+/// An export: its path, its header, its body.
+type Taken = (String, Option<String>, Bytes);
+
 /// A collector that keeps what it gets.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<(String, Option<String>, Bytes)>>>);
+struct Collector(Arc<Mutex<Vec<Taken>>>);
 
 impl Collector {
     async fn start(&self) -> String {

@@ -20,6 +20,7 @@ async fn it_can_be_pasted_and_names_nobody() {
         (roles.as_str(), "arn:aws:iam::210987654321:role/acme-boss"),
         (endpoint.as_str(), "http://apim.acme.invalid:8072"),
         ("NO_PROXY", "intranet.acme.invalid,10.11.12.13"),
+        ("gravitee_services_core_http_authentication_users_acme_boss", "a password that is long"),
     ];
     let (_, said) = Process::start(&["check", "--output", "report"], with(&stage, &more)).end().await;
     let text = said.join("\n");
@@ -32,6 +33,7 @@ async fn it_can_be_pasted_and_names_nobody() {
         "integration-1",
         "host-1",
         "account-1",
+        "_users_user-1 = ***",
     ] {
         assert!(text.contains(word), "`{word}` is not in:\n{text}");
     }

@@ -25,6 +25,9 @@ use crate::{
 /// Settings whose values are names of people or of things that only their owner knows by them.
 const PERSONAL: [&str; 6] = ["username", "alias", "externalId", "accessKeyId", "apiName", "_name"];
 
+/// What stands before a user's name in the name of the setting that has the user's password.
+const USERS: &str = "_authentication_users_";
+
 /// Prints it. `ready` is there when the settings are right.
 pub(super) fn print(environment: &Environment, ready: Option<&Ready>, teller: &Teller, with_names: bool) -> Exit {
     let mut names = Names::default();
@@ -40,7 +43,9 @@ fn learn(names: &mut Names, explanation: &Explanation) {
     for setting in &explanation.settings {
         let Some(value) = setting.value.as_deref() else { continue };
         let variable = setting.variable.as_str();
-        if variable.ends_with("_integrationId") {
+        if let Some((_, user)) = variable.split_once(USERS) {
+            names.know(user, "user");
+        } else if variable.ends_with("_integrationId") {
             names.know(value, "integration");
         } else if variable.ends_with("proxy_host") {
             names.know(value, "host");
@@ -103,7 +108,12 @@ fn render(explanation: &Explanation, ready: Option<&Ready>, teller: &Teller, mut
             Some(_) if personal && !setting.variable.contains("_headers_") => "(set)".to_owned(),
             Some(value) => hide(value, false),
         };
-        let _ = writeln!(text, "{} = {value} ({source})", printable(&setting.variable));
+        let variable = if setting.variable.contains(USERS) {
+            hide(&setting.variable, false)
+        } else {
+            printable(&setting.variable)
+        };
+        let _ = writeln!(text, "{variable} = {value} ({source})");
     }
     for (title, lines) in [("notes", &explanation.notes), ("warnings", &explanation.warnings)] {
         for line in lines {

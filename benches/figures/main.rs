@@ -89,8 +89,10 @@ async fn start(binary: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The agent lets go of what its start needed two seconds after it has connected; by now it has.
+/// The agent lets go of what its start needed two seconds after it has connected, and of what was needed since every
+/// thirty seconds; by now it has.
 const START_OVER: Duration = Duration::from_secs(4);
+const WORK_OVER: Duration = Duration::from_secs(32);
 
 /// Connected, and asked for its health now and then.
 async fn idle(binary: &Path) -> io::Result<()> {
@@ -103,6 +105,7 @@ async fn idle(binary: &Path) -> io::Result<()> {
     within("three health checks", plane.until(|plane| plane.seen().health_checks >= before + 3)).await?;
     let fresh = agent.resident()?;
     within("DISCOVER", plane.discover(INTEGRATION)).await?.map_err(io::Error::other)?;
+    tokio::time::sleep(WORK_OVER).await;
     let before = plane.seen().health_checks;
     within("three health checks", plane.until(|plane| plane.seen().health_checks >= before + 3)).await?;
     let used = agent.resident()?;

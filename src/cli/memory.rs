@@ -25,7 +25,7 @@ pub(super) fn give_back() {
 pub(super) fn give_back() {}
 
 /// Lets go of the program's code, as far as it is in memory: the kernel brings back what is called, from the file, and what
-/// only the start needed stays away. Told when the start is over; on Linux.
+/// only the start or an ingest needed stays away. Told when the start is over, and now and then; on Linux.
 #[cfg(target_os = "linux")]
 #[expect(
     unsafe_code,

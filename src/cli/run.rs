@@ -28,6 +28,8 @@ const DESCRIBED: usize = 6;
 const IDENTITIES: usize = 10;
 /// So long after the last integration has connected, the start is over.
 const SETTLED: Duration = Duration::from_secs(2);
+/// How often code is let go that was called since: what an ingest needed is not resident for the weeks until the next.
+const LET_GO: Duration = Duration::from_secs(30);
 /// How long a gateway may take to say who the agent is there: an instance's metadata that does not answer, then STS.
 const IDENTIFY: Duration = Duration::from_secs(30);
 
@@ -130,7 +132,10 @@ async fn serve(mut ready: Ready, begun: Instant, told: Told) -> Result<Exit, Sto
         let millis = begun.elapsed().as_millis();
         tracing::info!("ready, waiting for the plane's commands; connected integrations: {count}, after {millis} ms");
         tokio::time::sleep(SETTLED).await;
-        memory::let_go_of_code();
+        loop {
+            memory::let_go_of_code();
+            tokio::time::sleep(LET_GO).await;
+        }
     });
 
     let signal = signals.next().await;

@@ -8,7 +8,7 @@ use super::{
     Environment, Fault, Key, KeyTable, Shape, Values,
     binding::{INDICES, Names, fold, variable},
     explain::{Setting, Source},
-    files::Leaf,
+    files::{Leaf, SECRET},
     key::{GREATEST_DECIMAL, LEAST_DECIMAL},
     values::Value,
 };
@@ -147,6 +147,13 @@ impl<'e> Reader<'e> {
                 first.0
             ));
         }
+        if first.1.contains(SECRET) && !first.1.trim_start().starts_with(SECRET) {
+            self.warnings.push(format!(
+                "{} has `{SECRET}` in the middle, and is used as it stands: only a value that is a reference as a whole is \
+                 resolved. Put all of the value into the secret, `bearer` too",
+                first.0
+            ));
+        }
         Some(first)
     }
 
@@ -216,7 +223,7 @@ impl<'e> Reader<'e> {
                 Some(empty) if self.environment.get(&name).is_none() => {
                     self.fault(&empty.label, Some(String::new()), says);
                 }
-                _ => self.fault(&name, self.environment.get(&name).map(shown), says),
+                _ => self.fault(&name, self.environment.get(&name).map(|text| shown(text.trim())), says),
             }
         }
         let given = !matches!(source, Source::Default | Source::Unset);

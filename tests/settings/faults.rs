@@ -206,6 +206,19 @@ fn several_addresses_in_one_entry_are_a_fault() {
 }
 
 #[test]
+fn a_reference_within_a_value_is_warned_of() {
+    let token = &ws("headers_0_value");
+    let settings = with(&[(token, "bearer secret://kubernetes/apim:token")]);
+    assert_eq!(
+        settings.warnings,
+        [format!(
+            "{token} has `secret://` in the middle, and is used as it stands: only a value that is a reference as a whole is \
+             resolved. Put all of the value into the secret, `bearer` too"
+        )]
+    );
+}
+
+#[test]
 fn quotation_marks_and_placeholders_are_warned_of() {
     let configuration = "gravitee_integration_providers_0_configuration";
     let (token, id) = (&ws("headers_0_value"), "gravitee_integration_providers_0_integrationId");
